@@ -32,7 +32,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs console bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test api-test helm-test clients-test dist sbom audit release released-protos provenance bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs console bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test console-journeys api-test helm-test clients-test dist sbom audit release released-protos provenance bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -82,7 +82,7 @@ second-python-test: ## `make test` with all examples of properties and `make jou
 drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form
 	$(PYTEST) --only-tier drills $(call workers,2,loadfile)
 
-release-check: drills second-python-test stack-test api-test ray-test clients-test demo ## What .ci/run leaves out or has in short form; before a release
+release-check: drills second-python-test stack-test api-test ray-test clients-test console-journeys demo ## What .ci/run leaves out or has in short form; before a release
 
 lint: install ## ruff, import rules, buf, also against the last release
 	$(BIN)/ruff check .
@@ -238,6 +238,9 @@ build/clients-node/installed: deploy/clients/node/package-lock.json
 
 browser-test: install docs console ## The report of a dataset, the documentation and the console in a real browser; needs Debian's chromium
 	$(PYTEST) $(call workers,2,loadfile) tests/browser
+
+console-journeys: install console ## Every journey through the console in English and in Chinese; `make browser-test` has each in one of them
+	$(PYTEST) $(call workers,2,worksteal) tests/browser/test_console_journeys.py --both-languages
 
 vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own
 	VLLM_COMMAND="$(CURDIR)/build/vllm/bin/python -m vllm.entrypoints.openai.api_server" CONTRACT_ENGINES=vllm \

@@ -86,6 +86,12 @@ def rows() -> Iterator[str]:
             )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--both-languages`, for `make console-journeys`."""
+    help = "make each journey through the console in English and in Chinese"
+    parser.addoption("--both-languages", action="store_true", help=help)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The gateway of these tests runs in a thread, not as a process, whose end closes all."""
     for item in items:

@@ -12,10 +12,10 @@ def chart(page: Page, title: str) -> Locator:
     return page.get_by_role("figure", name=title)
 
 
-def figures_shown(page: Page) -> list[list[float]]:
+def figures_shown(page: Page, button: str = "Download figures (CSV)") -> list[list[float]]:
     """All that the page has drawn, by step: the figures in the order of their names."""
     with page.expect_download() as download:
-        page.get_by_role("button", name="Download figures").click()
+        page.get_by_role("button", name=button, exact=True).click()
     head, *rows = Path(download.value.path()).read_text().splitlines()
     assert head == ",".join(COLUMNS)
     return [[float(each) for each in row.split(",")] for row in rows]

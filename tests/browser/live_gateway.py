@@ -64,9 +64,13 @@ class LiveGateway:
         """A training job with a spec as the trainer records it; its id."""
         return self.run(self._submit(spec))
 
-    def make_dataset(self, counts: dict[str, int]) -> str:
+    def make_dataset(self, counts: dict[str, int], name: str = "words") -> str:
         """A dataset that is ready; its id."""
-        return self.run(self._dataset(counts))
+        return self.run(self._dataset(counts, name))
+
+    def say_ready(self, dataset_id: str, job_id: str, counts: dict[str, int]) -> None:
+        """What is announced of a dataset that was ordered."""
+        self.run(self._ready(dataset_id, job_id, counts, "words"))
 
     def save_losses(self, job_id: str, losses: list[float]) -> None:
         """What the trainer has of a training job, which has succeeded with it."""
@@ -117,17 +121,19 @@ class LiveGateway:
         started.set_result(self)
         await self._ended.wait()
 
-    async def _dataset(self, counts: dict[str, int]) -> str:
+    async def _dataset(self, counts: dict[str, int], name: str) -> str:
         client = self.house.http(tenant=TENANT)
-        body = {"file_id": await upload(client), "name": "words", "mapping": MAPPING}
+        body = {"file_id": await upload(client), "name": name, "mapping": MAPPING}
         ordered = (await client.post("/v1/datasets", json=body)).json()
-        made, job_id = ordered["id"], ordered["job_id"]
+        await self._ready(ordered["id"], ordered["job_id"], counts, name)
+        return str(ordered["id"])
+
+    async def _ready(self, dataset_id: str, job_id: str, counts: dict[str, int], name: str) -> None:
         ready = DatasetReady(
-            dataset_id=made, job_id=job_id, tenant=TENANT, name="words", counts=counts
+            dataset_id=dataset_id, job_id=job_id, tenant=TENANT, name=name, counts=counts
         )
         ready.created_at.GetCurrentTime()
         await self.house.bus.publish(DATASET_READY, ready)
-        return str(made)
 
     async def _submit(self, spec: TrainSpec) -> str:
         job = await JobQueue(self.house.bus).submit(

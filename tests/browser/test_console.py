@@ -35,22 +35,6 @@ def section(page: Page, name: str) -> str:
     return page.get_by_role("region", name=name).inner_text()
 
 
-def test_nobody_sees_a_page_without_a_credential_that_the_gateway_knows(
-    watched: WatchedPage, gateway: LiveGateway
-):
-    open_console(watched, gateway)
-    page = watched.page
-
-    page.get_by_label("API key or token").fill("mm-" + "x" * 43)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("alert")).to_contain_text("does not know this key")
-    page.get_by_label("API key or token").fill(gateway.token())
-    page.get_by_role("button", name="Sign in").click()
-
-    expect(page.get_by_role("heading", name="Home")).to_be_visible()
-    assert complaints(watched) == []
-
-
 def test_a_handed_token_is_in_no_request_and_in_no_address(
     signed_in: WatchedPage, gateway: LiveGateway
 ):
@@ -73,22 +57,6 @@ def test_a_link_of_others_does_not_replace_who_is_signed_in(
     page.goto(f"{gateway.url}/console/index.html#token={gateway.token(tenant='mallory')}")
 
     expect(page.get_by_text("acme · ada")).to_be_visible()
-
-
-def test_whoever_signs_in_again_is_on_the_page_where_the_credential_ended(
-    signed_in: WatchedPage, gateway: LiveGateway
-):
-    page = signed_in.page
-    page.evaluate(f"sessionStorage.setItem('modelmill.credential', '{gateway.token(exp=1)}')")
-    page.goto(f"{gateway.url}/console/index.html#/?from=here")
-    page.reload()
-    expect(page.get_by_role("status")).to_contain_text("expired or was revoked")
-
-    page.get_by_label("API key or token").fill(gateway.token())
-    page.get_by_role("button", name="Sign in").click()
-
-    expect(page.get_by_role("heading", name="Home")).to_be_visible()
-    assert page.url.endswith("#/?from=here")
 
 
 def test_home_tells_what_runs_what_failed_with_its_remedy_and_what_is_served(

@@ -1,9 +1,8 @@
-"""What a credential opens in the console: its pages, and why others are closed."""
+"""What a credential opens in the console, and what is told of it to whom it names."""
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import HOSTILE
-from tests.browser.console_place import OPERATOR, ask, complaints, go_to, open_place
+from tests.browser.console_place import OPERATOR, ask, open_place
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
@@ -11,24 +10,6 @@ from tests.browser.watched_page import WatchedPage
 def linked(page: Page) -> list[str]:
     """Pages that the navigation leads to."""
     return page.locator("header nav ul").first.get_by_role("link").all_inner_texts()
-
-
-def test_pages_that_the_scopes_open_are_linked_and_others_say_which_they_need(
-    watched: WatchedPage, gateway: LiveGateway
-):
-    token = gateway.token(scope="jobs usage", sub=HOSTILE[1])
-    page = open_place(watched, gateway, "/access", token)
-    expect(page.locator(".facts")).to_contain_text(HOSTILE[1])
-
-    assert linked(page) == ["Home", "Jobs", "Usage"]
-    expect(page.get_by_role("row", name="Jobs")).to_contain_text("open")
-    policies = page.get_by_role("row", name="Policies")
-    expect(policies).to_contain_text("needs the scope moderation or chat")
-    expect(policies.get_by_role("link")).to_have_count(0)
-    go_to(page, "/tenants")
-    expect(page.get_by_role("alert")).to_contain_text("mill console --operator")
-    assert page.evaluate("window.ran") is None
-    assert complaints(watched) == []
 
 
 def test_a_key_is_told_its_id_its_models_and_its_scopes(watched: WatchedPage, gateway: LiveGateway):

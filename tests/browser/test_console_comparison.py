@@ -1,22 +1,19 @@
-"""Trainings side by side in the console: chosen, linked, with differences, results and losses."""
+"""Trainings side by side in the console: linked, with differences, results and losses."""
 
 import pytest
-from google.protobuf.json_format import ParseDict
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobError, JobResult
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JobError
 from modelmill.registry.v1.model_events_pb2 import DatasetRetired
-from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainSpec
 from modelmill_bus.subjects import DATASET_RETIRED
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import HOSTILE
 from tests.browser.console_charts import chart
 from tests.browser.console_place import complaints, go_to, open_place
+from tests.browser.console_trainings import spec_of, trained
 from tests.browser.live_gateway import TENANT, LiveGateway
 from tests.browser.watched_page import WatchedPage
 
 STEPS = 5_000
-DIGEST = "sha256:" + "8" * 64
-SCORE = {"accuracy_tuned": {"mean": 0.7, "low": 0.6, "high": 0.8}}
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +25,7 @@ def kept(gateway: LiveGateway) -> str:
 @pytest.fixture(scope="module")
 def done(gateway: LiveGateway, kept: str) -> str:
     """A training that has succeeded."""
-    job_id = gateway.submit_training(spec_of("words", kept, 0.001))
-    gateway.house.trainer.figures[job_id] = [3.0 / step for step in range(1, STEPS + 1)]
-    made = ParseDict({"digest": DIGEST, "summary": SCORE}, JobResult())
-    gateway.say_state(job_id, JOB_STATUS_SUCCEEDED, result=made)
-    return job_id
+    return trained(gateway, spec_of("words", kept, 0.001), STEPS)
 
 
 @pytest.fixture(scope="module")
@@ -47,30 +40,8 @@ def failed(gateway: LiveGateway) -> str:
     return job_id
 
 
-def spec_of(name: str, dataset_id: str, rate: float) -> TrainSpec:
-    chosen = HyperParameters(learning_rate=rate, seed=7)
-    return TrainSpec(
-        name=name, base_version_id="mv-base", dataset_id=dataset_id, hyper_parameters=chosen
-    )
-
-
 def table(page: Page, name: str) -> Locator:
     return page.get_by_role("region", name=name, exact=True).get_by_role("table")
-
-
-def test_trainings_are_chosen_in_the_list_and_compared(
-    watched: WatchedPage, gateway: LiveGateway, done: str, failed: str
-):
-    page = open_place(watched, gateway, "/jobs", gateway.token())
-    page.get_by_label(f"Compare {done}").check()
-    expect(page.get_by_text("Choose another training")).to_be_visible()
-    page.get_by_label(f"Compare {failed}").check()
-
-    page.get_by_role("button", name="Compare 2 trainings").click()
-
-    expect(page.get_by_role("heading", name="Compare trainings")).to_be_visible()
-    expect(table(page, "Results")).to_contain_text("0.7 (0.6 to 0.8)")
-    assert page.url.endswith(f"#/jobs/compare?ids={done}%2C{failed}")
 
 
 def test_a_link_shows_what_differs_the_data_and_sampled_losses_and_every_text_as_text(

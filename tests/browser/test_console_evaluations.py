@@ -1,4 +1,4 @@
-"""Evaluations in the console: figures with intervals, protections, groups, and rows by filter."""
+"""Evaluations in the console: figures with intervals, protections, groups, and many rows."""
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -61,31 +61,6 @@ def test_ten_thousand_rows_open_in_five_requests_and_go_on_in_pages(
     asked = [each for each in watched.requests if f"/{evaluation}" in each and "/v1/" in each]
     more = 1
     assert len(asked) - more <= MOST_REQUESTS - 1, asked
-
-
-def test_filters_leave_what_they_say_and_stand_in_the_address(
-    watched: WatchedPage, gateway: LiveGateway, evaluation: str
-):
-    page = open_place(watched, gateway, f"/jobs/{evaluation}", gateway.token())
-    first = rows(page).first.get_by_role("rowheader")
-    page.get_by_label("Only wrong answers").check()
-    expect(first).to_have_text("3")
-    page.get_by_label("Group (rows)").select_option(label=f"length = {LONG}")
-    expect(first).to_have_text("12")
-    page.get_by_label("Only where the models differ").check()
-    page.get_by_label("Text").fill("LEAF 9996")
-    page.get_by_role("button", name="Search").click()
-    expect(rows(page)).to_have_count(1)
-
-    page.reload()
-    expect(first).to_have_text("9996")
-    expect(rows(page)).to_have_count(1)
-    page.get_by_label("Text").fill("no such leaf")
-    page.get_by_role("button", name="Search").click()
-    expect(page.get_by_text("No row matches.")).to_be_visible()
-    page.get_by_role("button", name="Show all rows").click()
-
-    expect(rows(page)).to_have_count(PAGE_ROWS)
 
 
 def test_rows_and_answers_are_shown_as_text_and_long_ones_are_folded(

@@ -1,4 +1,4 @@
-"""Policies in the console: a text is judged, a version put in force, an earlier one comes back."""
+"""Policies in the console: errors lead to their line, default rules go only when named."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,9 @@ import pytest
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import HOSTILE
 from tests.browser.console_place import complaints, open_place, settled
 from tests.browser.live_gateway import TENANT, LiveGateway
 from tests.browser.watched_page import WatchedPage
-
-from gateway_support.house import compiled  # isort: skip - a part of other tests
 
 WITHOUT_DEFAULTS = 7
 """The version that has no default rules."""
@@ -57,25 +54,6 @@ def rows(page: Page, name: str) -> list[list[str]]:
     return [row.locator("th, td").all_inner_texts() for row in found]
 
 
-def test_a_text_is_judged_and_the_rule_and_its_place_are_shown(policies: Page):
-    judge(policies, f"𝒳 {HOSTILE[1]} my phone")
-    expect(policies.get_by_role("status")).to_have_text("Matched, and passes")
-
-    digest = compiled()[0].digest
-    expect(region(policies, "Try a text")).to_contain_text(f"Judged by the policy {digest}")
-    place = len(f"𝒳 {HOSTILE[1]} my ") + 1
-    assert rows(policies, "Try a text") == [
-        ["no-number", "pii", "mask", f"{place} to {place + 4}", "phone"]
-    ]
-    expect(policies.locator("mark")).to_have_text("phone")
-    expect(policies.locator("p.text")).to_have_text(f"𝒳 {HOSTILE[1]} my phone")
-
-    judge(policies, "eat the forbidden fruit")
-    expect(policies.get_by_role("status")).to_have_text("Blocked")
-    judge(policies, "hello")
-    expect(policies.get_by_role("status")).to_have_text("Nothing matched")
-
-
 def test_errors_of_a_proposal_are_shown_by_line_and_lead_there(policies: Page):
     propose(policies, "rules:\n- id: wrong\n- id: worse")
 
@@ -87,29 +65,6 @@ def test_errors_of_a_proposal_are_shown_by_line_and_lead_there(policies: Page):
     policies.get_by_role("button", name="Go to line 3").click()
     chosen = policies.evaluate(CHOSEN)
     assert chosen == "- id: worse"
-
-
-def test_a_proposal_is_put_in_force_and_an_earlier_version_comes_back(
-    policies: Page, gateway: LiveGateway
-):
-    expect(policies.get_by_text("the shared one judges your texts")).to_be_visible()
-    for version in (1, 2):
-        propose(policies, f"rules: []  # {version}")
-        expect(policies.get_by_text("Valid. What would change")).to_be_visible()
-        confirm(policies, region(policies, "New version"), "Put in force")
-        expect(region(policies, "Versions").locator("tbody tr")).to_have_count(version)
-    sent = gateway.house.moderation.puts[-1]
-    assert (sent.dry_run, sent.expected_digest) == (False, "sha256:2")
-
-    confirm(policies, region(policies, "Versions").get_by_role("row").nth(2), "Revert to this")
-    expect(region(policies, "Versions").locator("tbody tr")).to_have_count(3)
-    expect(region(policies, "Versions").get_by_role("row").nth(1)).to_contain_text("In force")
-    assert [row[0] for row in rows(policies, "Versions")] == ["3", "2", "1"]
-
-    confirm(policies, policies.locator("body"), "Return to the shared policy")
-    expect(policies.get_by_text("the shared one judges your texts")).to_be_visible()
-    policies.get_by_role("link", name="2", exact=True).click()
-    expect(policies.get_by_role("heading", name="Policy, version 2")).to_be_visible()
 
 
 def test_default_rules_go_only_when_somebody_says_so(policies: Page, gateway: LiveGateway):

@@ -121,20 +121,6 @@ def several(spec: pb.TrainSpec, dataset: str) -> None:
     )
 
 
-def test_a_training_is_ordered_with_what_was_filled_in(
-    form: Page, console: WatchedPage, gateway: LiveGateway, dataset: str
-):
-    expect(form.get_by_text("704 rows to train on")).to_be_visible()
-    choose_several(form)
-
-    job_id = order(form)
-
-    several(gateway.house.trainer.specs[-1], dataset)
-    expect(form.get_by_text("Training", exact=True)).to_be_visible()
-    assert form.url.endswith(f"#/jobs/{job_id}")
-    assert console.complaints == []
-
-
 def test_only_what_differs_from_the_defaults_is_sent(form: Page, dataset: str):
     form.get_by_label("Method").select_option("lora")
 

@@ -3,25 +3,19 @@
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import HOSTILE
+from tests.browser.console_trainings import PARTS, file_in_parts
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
-
-MIB = 1024 * 1024
-PARTS = 3
 
 
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
     """A file that is sent in three parts."""
-    file = tmp_path / "words.jsonl"
-    line = b'{"word": "espresso", "kind": "drink"}\n'
-    file.write_bytes(line * (9 * MIB // len(line)))
-    return file
+    return file_in_parts(tmp_path)
 
 
 @pytest.fixture
@@ -39,36 +33,8 @@ def choose(page: Page, file: Path) -> None:
     page.get_by_label("File with rows").set_input_files(file)
 
 
-def stored(gateway: LiveGateway, file_id: str) -> bytes:
-    """What the API has of a file."""
-    headers = {"authorization": f"Bearer {gateway.token()}"}
-    return httpx.get(f"{gateway.url}/v1/files/{file_id}/content", headers=headers).content
-
-
 def sent_parts(watched: WatchedPage) -> int:
     return len([each for each in watched.requests if each.endswith("/parts")])
-
-
-def test_a_file_in_parts_becomes_a_dataset_by_the_proposed_mapping(
-    new_dataset: WatchedPage, gateway: LiveGateway, rows: Path
-):
-    page = new_dataset.page
-    choose(page, rows)
-
-    expect(page.get_by_text("Uploaded words.jsonl")).to_be_visible()
-    assert sent_parts(new_dataset) == PARTS
-    expect(page.get_by_text("Columns: {word}, {kind}")).to_be_visible()
-    expect(page.get_by_label("Question")).to_have_value("{word}")
-    expect(page.get_by_label("Answer")).to_have_value("{kind}")
-    expect(page.get_by_role("row", name="3")).to_contain_text("left out: read.not_json")
-    page.get_by_role("button", name="Create dataset").click()
-
-    expect(page.get_by_role("heading", name="ds-")).to_be_visible()
-    expect(page.get_by_text("words", exact=True)).to_be_visible()
-    spec = gateway.house.data_prep.specs[-1]
-    assert (spec.mapping.user_template, spec.mapping.answer_template) == ("{word}", "{kind}")
-    assert stored(gateway, spec.file_id) == rows.read_bytes()
-    assert new_dataset.complaints == []
 
 
 def test_rows_are_shown_as_text(new_dataset: WatchedPage, gateway: LiveGateway, rows: Path):

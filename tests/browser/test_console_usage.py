@@ -1,10 +1,8 @@
 """Usage in the console: the sums of the API, by the days of the browser's time zone."""
 
-import csv
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +15,6 @@ from tests.browser.watched_page import WatchedPage
 
 FAR = "Asia/Shanghai"
 DAY = 86400
-HEAD = ["day", "model", "api_key_id", "num_model_requests", "input_tokens", "output_tokens"]
 
 
 @pytest.fixture(params=["UTC", FAR])
@@ -71,24 +68,6 @@ def test_days_are_those_of_the_time_zone_and_sums_those_of_the_api(
     expect(page.locator(".facts")).to_contain_text("2,000")
     assert page.evaluate("window.ran") is None
     assert complaints(there) == []
-
-
-def test_the_csv_has_a_line_for_each_day_model_and_key(watched: WatchedPage, gateway: LiveGateway):
-    now = time.time()
-    for at in (now, now - 3 * DAY, now - 3 * DAY):
-        record_usage(gateway, "csv", at, version_id="mv-build", key_id="key-1", prompt_tokens=7)
-    page = open_place(watched, gateway, "/usage", gateway.token(tenant="csv"))
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download CSV").click()
-
-    with Path(download.value.path()).open(newline="") as file:
-        head, *lines = csv.reader(file)
-    assert head == [*HEAD, "cost_micros"]
-    assert [line[1:] for line in lines] == [
-        ["mv-build", "key-1", "2", "14", "0", "0"],
-        ["mv-build", "key-1", "1", "7", "0", "0"],
-    ]
-    assert [line[0] for line in lines] == sorted(line[0] for line in lines)
 
 
 def test_a_longer_period_has_older_days_and_the_bars_show_what_is_chosen(
