@@ -6,7 +6,13 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import pytest
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING
+from modelmill.inference.v1.inference_service_pb2 import (
+    ListServingResponse,
+    ServedModel,
+    ServingMemory,
+)
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, Resources
+from modelmill.jobs.v1.job_service_pb2 import WorkerLoad
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import HOSTILE
@@ -15,6 +21,21 @@ from tests.browser.live_gateway import LiveGateway, built_console, live_gateway
 from tests.browser.watched_page import WatchedPage
 
 NOWHERE = "127.0.0.1:9"
+GB = 10**9
+
+
+class FullWorker:
+    """A worker without a free slot."""
+
+    load = WorkerLoad(
+        worker="trainer-1",
+        kinds=["train"],
+        slots=2,
+        busy_slots=2,
+        short_slots=1,
+        size=Resources(cpus=4, memory_bytes=8 * GB, gpus=1),
+        free=Resources(cpus=1.5, memory_bytes=2 * GB),
+    )
 
 
 class AlertingServer(BaseHTTPRequestHandler):
@@ -81,6 +102,33 @@ def test_all_that_operators_look_after_is_shown_as_it_is_and_as_text(
         expect(alert).to_contain_text(text)
     expect(alert.get_by_role("link")).to_have_count(0)
     assert operations.evaluate("window.ran") is None
+    assert complaints(watched) == []
+
+
+def test_capacity_shows_what_is_free_and_says_what_is_not_known(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    gateway.house.inference.serving = ListServingResponse(
+        memory=ServingMemory(limit_bytes=16 * GB, reserved_bytes=GB, room_bytes=9 * GB),
+        models=[ServedModel(version_id=HOSTILE[3], engine="openvino", waiting=1, max_waiting=32)],
+    )
+    gateway.house.capacity["trainer"].worker = FullWorker()
+    page = open_place(watched, gateway, "/operations", gateway.token(**OPERATOR))
+    capacity = section(page, "Capacity")
+
+    trainer = capacity.get_by_role("row", name="trainer-1")
+    for text in ("0 of 2", "1 of 1", "1.5 of 4", "2 GB of 8 GB", "0 of 1"):
+        expect(trainer).to_contain_text(text)
+    builder = capacity.get_by_role("row", name=NOWHERE)
+    expect(builder).to_contain_text("it does not answer")
+    evaluations = capacity.get_by_role("row", name="Evaluation")
+    expect(evaluations).to_contain_text("not known: no job of this kind is in work")
+    expect(capacity).to_contain_text("1 GB of 16 GB")
+    expect(capacity.get_by_role("row", name=HOSTILE[3])).to_contain_text("1 of 32")
+    expect(capacity).to_contain_text("free disk of the message broker")
+    page.get_by_label("Language").select_option("zh")
+    expect(page.get_by_role("heading", name="容量", exact=True)).to_be_visible()
+    assert page.evaluate("window.ran") is None
     assert complaints(watched) == []
 
 

@@ -41,6 +41,56 @@ STATUS: dict[str, Any] = {
 }
 
 
+CAPACITY: dict[str, Any] = {
+    "queues": [
+        {
+            **{"kind": "train", "waiting": 2, "running": 1, "free_slots": 0},
+            **{"expected_wait_seconds": 240.0, "unknown": None},
+        },
+        {
+            **{"kind": "batch", "waiting": 0, "running": 0, "free_slots": None},
+            **{"expected_wait_seconds": None, "unknown": "no worker\x1b[2J told"},
+        },
+    ],
+    "processes": [
+        {
+            **{"service": "trainer", "address": "trainer:7003", "unknown": None},
+            **{"artifact_disk_bytes": 10**12, "artifact_disk_free_bytes": 10**11},
+            "worker": {
+                **{"worker": "trainer-gpu-1-4711", "kinds": ["train"], "slots": 2},
+                **{"busy_slots": 1, "free_slots": 1, "short_slots": 1, "busy_short_slots": 0},
+                **{"cpus": 8.0, "free_cpus": 3.5, "gpus": 1, "free_gpus": 0},
+                **{"memory_bytes": 32 * 10**9, "free_memory_bytes": 12 * 10**9},
+            },
+        },
+        {
+            **{"service": "data-prep", "address": "data-prep:7001", "worker": None},
+            **{"artifact_disk_bytes": None, "artifact_disk_free_bytes": None},
+            "unknown": "it does not answer",
+        },
+    ],
+    "replicas": [
+        {
+            **{"address": "inference:7002", "memory_limit_bytes": 16 * 10**9},
+            **{"memory_reserved_bytes": 9 * 10**8, "memory_room_bytes": 7 * 10**9},
+            **{"max_versions": None, "unknown": None},
+            "models": [
+                {
+                    **{"version_id": "mv-build", "engine": "openvino", "memory_bytes": 7 * 10**8},
+                    **{"in_flight": 5, "max_in_flight": 64, "sequences": 4, "max_sequences": 8},
+                    **{"waiting": 1, "max_waiting": 32, "tokens": 2048, "max_tokens": 16384},
+                }
+            ],
+        }
+    ],
+    "streams": [{"name": "JOBS", "used_bytes": 10**6, "free_bytes": 10**9}],
+    "waiting_requests": 3,
+    "tokens_in_hand": 12_288,
+    "tokens_limit": None,
+    "unknown": ["free disk of the message broker"],
+}
+
+
 FINDING = {
     "object": "finding",
     "check": "stream-full",
@@ -98,6 +148,8 @@ class _Handler(Handler):
             self._say({"object": "list", "data": [self.server.tenant], "has_more": False})
         elif self.path == "/v1/status":
             self._say(STATUS)
+        elif self.path == "/v1/capacity":
+            self._say(CAPACITY)
         elif self.path == "/v1/alerts":
             self._say({"object": "list", "data": [ALERT], "has_more": False})
         elif self.path == "/v1/findings":
@@ -189,6 +241,27 @@ def test_the_status_shows_services_jobs_and_streams(
 
     assert run_app(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == STATUS
+
+
+def test_the_capacity_shows_what_is_free_of_each_part_and_what_is_not_known(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    assert run_app(["status", "--capacity"]) == 0
+    shown = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in shown.splitlines()]
+    assert "train 2 1 0 240 s" in lines
+    assert "batch 0 0 ? ? (no worker\\u001b[2J told)" in lines
+    free = "1 of 2 1 of 1 3.5 of 8 12,000.0 MB of 32,000.0 MB 0 of 1 100,000.0 MB"
+    assert f"trainer trainer:7003 trainer-gpu-1-4711 {free}" in lines
+    assert "data-prep data-prep:7001 it does not answer ?" in lines
+    assert "inference:7002 900.0 MB 16,000.0 MB 7,000.0 MB 1" in lines
+    assert "mv-build openvino 5 of 64 4 of 8 1 of 32 2,048 of 16,384 700.0 MB" in lines
+    assert "JOBS 1.0 MB 1,000.0 MB" in lines
+    assert "3 12,288 no limit" in lines
+    assert lines[-1] == "not known: free disk of the message broker"
+
+    assert run_app(["status", "--capacity", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == CAPACITY
 
 
 def test_what_the_gateway_finds_is_told_with_its_remedy_and_ends_with_1(

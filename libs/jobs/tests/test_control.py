@@ -1,6 +1,7 @@
 """What somebody desired states a job to do: who may desired state what, and what becomes of it."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from chain_job import chain
@@ -25,6 +26,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill_bus.subjects import job_control, job_resumed, job_state
 from modelmill_jobs.control import JobServicer
 from modelmill_jobs.errors import JobFailed
+from modelmill_jobs.process_capacity import ProcessCapacity
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import (
     InvalidInputError,
@@ -279,7 +281,7 @@ async def test_control_requests_come_over_grpc_and_refusals_with_their_status(jo
     address = f"127.0.0.1:{free_port()}"
     server = RpcServer(address, "a-secret-of-the-tests", drain_seconds=0.1)
     add = job_service_pb2_grpc.add_JobServiceServicer_to_server
-    add(JobServicer(jobs.control), server.grpc)
+    add(JobServicer(jobs.control, ProcessCapacity(Path())), server.grpc)
     job = await jobs.submit()
     asked = {"tenant": "acme", "job_id": job.job_id, "requested_by": "tester"}
     async with server, open_channel(address, "a-secret-of-the-tests") as channel:

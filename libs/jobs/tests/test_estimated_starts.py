@@ -54,6 +54,20 @@ def test_a_start_follows_what_the_job_in_work_says_of_its_end():
     assert queue.turn("train", "job-2").starts_at == ends + timedelta(seconds=20)
 
 
+def test_a_job_that_comes_now_starts_behind_all_that_wait():
+    queue = queue_of(waiting_jobs([("a", JOB_PRIORITY_NORMAL)]), {}, {})
+    assert queue.next_start("train") is None, "nobody works"
+    ends = NOON + timedelta(minutes=20)
+    queue.see("x", Seen("b", status=JOB_STATUS_RUNNING, claimed_at=NOON, ends=ends))
+    assert queue.next_start("train") is None, "what a job takes is not known yet"
+    for seconds in (10, 20, 30):
+        queue.recall("train", seconds)
+
+    assert queue.turn("train", "job-1").starts_at == ends
+    assert queue.next_start("train") == ends + timedelta(seconds=20)
+    assert queue.next_start("batch") is None
+
+
 SECONDS = st.integers(0, 10_000)
 
 

@@ -70,7 +70,7 @@ class Room:
         self.tokenizer = tokenizer
         models, self.loader = FakeModels(), FakeLoader(tokenizer, kind=Talker)
         models.add(VERSION)
-        memory = MemoryBudget(plenty_free, MemoryLimits(2**40))
+        self.memory = memory = MemoryBudget(plenty_free, MemoryLimits(2**40))
         self.pool = VersionPool(models, self.loader, HeardFacts(), memory, max_in_flight=9)
         self.admissions = EngineQueues(PATIENT)
         self.generate = GenerateText(self.pool, self.admissions)
@@ -103,7 +103,9 @@ async def grpc_stub(room: Room) -> AsyncIterator[Any]:
     """A stub of the service, over a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
     pb_grpc.add_InferenceServiceServicer_to_server(
-        InferenceServicer(room.pool, room.admissions, AliasResolver(room.pool.can_serve)),
+        InferenceServicer(
+            room.pool, room.admissions, AliasResolver(room.pool.can_serve), room.memory
+        ),
         server.grpc,
     )
     async with server, open_channel(f"127.0.0.1:{server.port}", SECRET) as channel:

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 from grpc.aio import AioRpcError
+from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_testkit.waiting import eventually
@@ -47,6 +48,20 @@ async def long_texts(service: Service, version: str) -> list[str]:
         if len(found) == 4:
             break
     return found
+
+
+async def test_a_replica_tells_its_memory_and_what_each_engine_could_take(
+    service: Service, version: str
+) -> None:
+    response = await service.stub.ListServing(pb.ListServingRequest(), timeout=5)
+
+    (served,) = (each for each in response.models if each.version_id == version)
+    assert (served.in_flight, served.max_in_flight) == (0, 20)
+    assert (served.sequences, served.waiting, served.tokens) == (0, 0, 0)
+    assert min(served.max_sequences, served.max_waiting, served.max_tokens) > 0
+    assert 0 < served.memory_bytes <= response.memory.reserved_bytes
+    assert response.memory.reserved_bytes < response.memory.limit_bytes
+    assert 0 < response.memory.room_bytes <= response.memory.limit_bytes
 
 
 async def is_idle(service: Service, version_id: str) -> bool:

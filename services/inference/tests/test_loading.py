@@ -45,7 +45,7 @@ class Room:
 
     def __init__(self, tokenizer: ChatTokenizer, history: LoadHistory | None = None) -> None:
         self.models, self.loader, self.heard = FakeModels(), SlowLoader(tokenizer), HeardFacts()
-        memory = MemoryBudget(plenty_free, MemoryLimits(2**40, versions=1))
+        self.memory = memory = MemoryBudget(plenty_free, MemoryLimits(2**40, versions=1))
         self.pool = VersionPool(
             self.models, self.loader, self.heard, memory, max_in_flight=9, history=history
         )
@@ -205,7 +205,7 @@ async def grpc_stub(room: Room) -> AsyncIterator[Any]:
     """A stub of the service, over a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
     servicer = InferenceServicer(
-        room.pool, EngineQueues(PATIENT), AliasResolver(room.pool.can_serve)
+        room.pool, EngineQueues(PATIENT), AliasResolver(room.pool.can_serve), room.memory
     )
     pb_grpc.add_InferenceServiceServicer_to_server(servicer, server.grpc)
     async with server, open_channel(f"127.0.0.1:{server.port}", SECRET) as channel:

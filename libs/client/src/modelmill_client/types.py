@@ -1333,6 +1333,34 @@ class ProtectionBody(TypedDict):
     """
 
 
+class QueueRoom(TypedDict):
+    """
+    Queue of one kind of jobs, and how long a job that is ordered now would wait.
+    """
+
+    kind: str
+    waiting: int
+    """
+    Jobs that wait for a worker.
+    """
+    running: int
+    """
+    Jobs in work, over all workers.
+    """
+    free_slots: int | None
+    """
+    Of workers that told; null where none did.
+    """
+    expected_wait_seconds: float | None
+    """
+    By what jobs in work say and what the last ones took; null where unknown.
+    """
+    unknown: str | None
+    """
+    What is not known, and why; null where all is.
+    """
+
+
 class ReadingBody(TypedDict):
     """
     How the bytes of the file are read; what is empty is looked up in the file.
@@ -1492,6 +1520,39 @@ class ScoreEstimate(TypedDict):
     high: float | None
 
 
+class ServedVersionRoom(TypedDict):
+    """
+    Loaded version of a replica, with what its engine has in hand and at most.
+    """
+
+    version_id: str
+    engine: str
+    in_flight: int
+    """
+    Requests, those that wait included.
+    """
+    max_in_flight: int
+    sequences: int
+    """
+    Answers in the engine's batch.
+    """
+    max_sequences: int
+    waiting: int
+    """
+    Requests in the admission queue.
+    """
+    max_waiting: int
+    tokens: int
+    """
+    Tokens that running requests may come to.
+    """
+    max_tokens: int
+    memory_bytes: int
+    """
+    Reserved for it.
+    """
+
+
 class ServiceState(TypedDict):
     """
     Replica of a service, at an address that the gateway calls.
@@ -1582,6 +1643,16 @@ class SliceBody(TypedDict):
     """
     Of length: characters at which a group ends, rising.
     """
+
+
+class StreamRoom(TypedDict):
+    """
+    Stream of the message broker. `free_bytes` is null for one without a limit.
+    """
+
+    name: str
+    used_bytes: int
+    free_bytes: int | None
 
 
 class StreamState(TypedDict):
@@ -1921,6 +1992,35 @@ class WebhookTest(TypedDict):
 
     object: Literal["webhook.test"]
     delivery_id: str
+
+
+class WorkerRoom(TypedDict):
+    """
+    Worker with its slots. Cores, memory and GPUs are null where it takes whatever comes.
+    """
+
+    worker: str
+    kinds: list[str]
+    slots: int
+    """
+    Jobs at a time.
+    """
+    busy_slots: int
+    free_slots: int
+    short_slots: int
+    """
+    More jobs at a time, of short ones.
+    """
+    busy_short_slots: int
+    cpus: float | None
+    """
+    Processor cores.
+    """
+    free_cpus: float | None
+    memory_bytes: int | None
+    free_memory_bytes: int | None
+    gpus: int | None
+    free_gpus: int | None
 
 
 class WorkerState(TypedDict):
@@ -2633,6 +2733,51 @@ class PreviewBody(TypedDict):
     """
 
 
+class ProcessRoom(TypedDict):
+    """
+    Process of a service that owns jobs, as it answers at its address.
+    """
+
+    service: str
+    address: str
+    worker: WorkerRoom | None
+    artifact_disk_bytes: int | None
+    """
+    Disk of the artifact store, or of its local copies.
+    """
+    artifact_disk_free_bytes: int | None
+    unknown: str | None
+    """
+    What is not known, and why; null where all is.
+    """
+
+
+class ReplicaRoom(TypedDict):
+    """
+    Replica of inference at one address: its memory budget and what is loaded.
+    """
+
+    address: str
+    memory_limit_bytes: int | None
+    """
+    Of all versions together.
+    """
+    memory_reserved_bytes: int | None
+    memory_room_bytes: int | None
+    """
+    For another version, by the limit and by what the machine has free.
+    """
+    max_versions: int | None
+    """
+    Null where as many are loaded as fit.
+    """
+    models: list[ServedVersionRoom]
+    unknown: str | None
+    """
+    What is not known, and why; null where all is.
+    """
+
+
 class SystemStatus(TypedDict):
     """
     Status of the installation, as one gateway sees it.
@@ -2731,6 +2876,37 @@ class BatchPage(TypedDict):
     has_more: bool
     first_id: str | None
     last_id: str | None
+
+
+class CapacityReport(TypedDict):
+    """
+    What each part could take and takes now, as one gateway sees it.
+    """
+
+    object: Literal["capacity"]
+    queues: list[QueueRoom]
+    processes: list[ProcessRoom]
+    replicas: list[ReplicaRoom]
+    streams: list[StreamRoom]
+    """
+    Empty while the message broker is away.
+    """
+    waiting_requests: int
+    """
+    Requests in this gateway's admission queue.
+    """
+    tokens_in_hand: int
+    """
+    Tokens that admitted requests may come to.
+    """
+    tokens_limit: int | None
+    """
+    Tokens beyond which requests wait; null sets no limit.
+    """
+    unknown: list[str]
+    """
+    What cannot be known here, and why.
+    """
 
 
 class ComparedJob(TypedDict):

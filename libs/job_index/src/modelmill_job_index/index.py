@@ -15,6 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -224,6 +225,10 @@ class JobIndex:
     def waiting_of(self, tenant: str) -> int:
         """How many jobs of the tenant's wait for a worker."""
         return self._book.queue.waiting_of(tenant)
+
+    def next_start(self, kind: str) -> datetime | None:
+        """When a job that came now would start; see `QueueOrder.next_start`."""
+        return self._book.queue.next_start(kind)
 
     def standings(self) -> Iterator[Standing]:
         """Where every job stands; may be read in another thread than `run`'s."""

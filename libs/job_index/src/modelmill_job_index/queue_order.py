@@ -161,6 +161,14 @@ class QueueOrder:
             position = len(line.positions) + 1
         return QueuePosition(position, self._start(line, position))
 
+    def next_start(self, kind: str) -> datetime | None:
+        """When a job of the kind would start that came now and waited behind all others.
+
+        UTC, without a zone; None while too little is known.
+        """
+        line = self._lines[kind]
+        return self._start(line, len(line.waiting) + 1)
+
     def waiting_of(self, tenant: str) -> int:
         """How many jobs of the tenant's wait, of all kinds."""
         return self._waiting_of[tenant]

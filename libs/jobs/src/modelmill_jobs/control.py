@@ -50,6 +50,7 @@ from modelmill_jobs.job_status import (
     runs_again,
     status_word,
 )
+from modelmill_jobs.process_capacity import ProcessCapacity
 
 
 async def finalize_unclaimed(
@@ -277,8 +278,14 @@ def _refuse(case: _Case, desired_state: JobDesiredState.ValueType) -> None:
 class JobServicer(pb_grpc.JobServiceServicer):
     """What every service that owns jobs adds to its server."""
 
-    def __init__(self, control_job: ControlJob) -> None:
+    def __init__(self, control_job: ControlJob, capacity: ProcessCapacity) -> None:
         self._control_job = control_job
+        self._capacity = capacity
+
+    async def GetWorkerCapacity(
+        self, request: pb.GetWorkerCapacityRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.GetWorkerCapacityResponse:
+        return await self._capacity()
 
     async def ControlJob(
         self, request: pb.ControlJobRequest, context: grpc.aio.ServicerContext[Any, Any]

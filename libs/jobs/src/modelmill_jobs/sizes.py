@@ -90,6 +90,11 @@ class WorkerCapacity:
         self._held: dict[str, MachineSize] = {}
 
     @property
+    def free(self) -> MachineSize | None:
+        """What is left beside the jobs in hand; None where nothing is looked at."""
+        return None if self.size is None else left_of(self.size, self._held.values())
+
+    @property
     def job_ids(self) -> frozenset[str]:
         """Of the jobs in hand."""
         return frozenset(self._held)

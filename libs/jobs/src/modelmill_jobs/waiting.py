@@ -308,6 +308,11 @@ class ShortSlots:
         self._take = take
         self._taken: set[str] = set()
 
+    @property
+    def job_ids(self) -> frozenset[str]:
+        """Of jobs that were taken here, or are about to be."""
+        return frozenset(self._taken)
+
     async def run(self, stopping: asyncio.Event) -> None:
         """Take jobs until `stopping`; those in hand are seen to their end."""
         async with asyncio.TaskGroup() as tasks:

@@ -15,6 +15,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
     JobResumed,
 )
+from modelmill.jobs.v1.job_service_pb2 import WorkerLoad
 from modelmill_bus.bus import Bus
 from modelmill_bus.deliveries import decoded
 from modelmill_bus.envelope import Stored, links_to, process_span, within
@@ -39,7 +40,7 @@ from modelmill_jobs.control import finalize_unclaimed
 from modelmill_jobs.control_signals import ControlSignal, ControlSignals, StopOrder
 from modelmill_jobs.errors import Fenced, JobFailed, Preempted
 from modelmill_jobs.job_status import JobView
-from modelmill_jobs.sizes import WorkerCapacity, size_of
+from modelmill_jobs.sizes import WorkerCapacity, as_resources, size_of
 from modelmill_jobs.waiting import NO_SHORT_JOBS, ShortJobs, ShortSlots, Undelivered, WaitingJobs
 
 tracer = trace.get_tracer(__name__)
@@ -137,13 +138,13 @@ class Worker:
         self._service, self._work_root = service, work_root
         self._slots, self._short = slots, short
         self._claim_seconds, self._turn_seconds = claim_seconds, turn_seconds
-        self._max_lost = max_lost
+        self._max_lost, self._jobs_per_tenant = max_lost, jobs_per_tenant
         self._rules = AttemptRules(
             claim_seconds, max_failures, retry_seconds, after_commit, after_success, timeouts
         )
         self._owner = f"{service}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._free, self._capacity = asyncio.Semaphore(slots), WorkerCapacity(size)
-        self._jobs_per_tenant = jobs_per_tenant
+        self._short_slots: ShortSlots | None = None
         self._control_signals = ControlSignals(bus)
         kinds = [handler.kind for handler in self._handlers]
         self._written = 0
@@ -161,11 +162,29 @@ class Worker:
             async with asyncio.TaskGroup() as serving:
                 for handler in self._handlers:
                     serving.create_task(self._serve(handler, stopping))
-                serving.create_task(self._short_slots(stopping).run(stopping))
+                self._short_slots = self._slots_for_short(stopping)
+                serving.create_task(self._short_slots.run(stopping))
             for task in following:
                 task.cancel()
 
-    def _short_slots(self, stopping: asyncio.Event) -> ShortSlots:
+    @property
+    def load(self) -> WorkerLoad:
+        """What it can take, and what it has in hand."""
+        held, size, free = self._capacity.job_ids, self._capacity.size, self._capacity.free
+        taken_as_short = self._short_slots.job_ids if self._short_slots is not None else frozenset()
+        short = held & taken_as_short
+        return WorkerLoad(
+            worker=self._owner,
+            kinds=[handler.kind for handler in self._handlers],
+            slots=self._slots,
+            busy_slots=len(held - short),
+            short_slots=self._short.slots,
+            busy_short_slots=len(short),
+            size=None if size is None else as_resources(size),
+            free=None if free is None else as_resources(free),
+        )
+
+    def _slots_for_short(self, stopping: asyncio.Event) -> ShortSlots:
         async def take(handler: JobHandler, asked: Stored[Any]) -> bool:
             async with left_for_later(asked.subject):
                 return await self._works_instead(handler, asked, Undelivered(), stopping)

@@ -16,6 +16,7 @@ from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
 from modelmill_job_index.unfinished import UnfinishedJobs
 from modelmill_jobs.control import ControlJob, JobServicer
+from modelmill_jobs.process_capacity import ProcessCapacity
 from modelmill_jobs.submit import JobQueue
 from modelmill_jobs.waiting import ShortJobs
 from modelmill_jobs.worker import Worker
@@ -65,6 +66,7 @@ class _Dependencies:
     datasets: DatasetRecords
     base_tokens: BaseTokens
     pseudonym_keys: PseudonymKeys
+    capacity: ProcessCapacity
     inference_models: InferenceModels | None
     """None if no inference service is configured."""
 
@@ -80,6 +82,7 @@ class _Dependencies:
             datasets=DatasetRecords(bus, datasets, store),
             base_tokens=BaseTokens(models, store),
             pseudonym_keys=PseudonymKeys(settings.service_secret.get_secret_value()),
+            capacity=ProcessCapacity(settings.artifact_disk),
             inference_models=asked,
         )
 
@@ -97,7 +100,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         if settings.role != "work":
             servicer = await _servicer(settings, parts, unfinished, stack)
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
-            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)
+            control = JobServicer(ControlJob(bus, [DATASET]), parts.capacity)
+            add_JobServiceServicer_to_server(control, server.grpc)
 
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
@@ -196,7 +200,7 @@ def _worker(settings: Settings, parts: _Dependencies) -> Worker:
         cluster=_cluster(settings),
         models=parts.inference_models,
     )
-    return Worker(
+    worker = Worker(
         parts.bus,
         [DatasetHandler(make_dataset)],
         service=SERVICE,
@@ -207,6 +211,8 @@ def _worker(settings: Settings, parts: _Dependencies) -> Worker:
         jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
     )
+    parts.capacity.worker = worker
+    return worker
 
 
 def _processes(settings: Settings) -> int:

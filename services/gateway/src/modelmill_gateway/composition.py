@@ -17,11 +17,13 @@ from modelmill_audit.trail import AuditTrail
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import BATCH, DATASET, EVALUATE, OPTIMIZE, prefix_of
 from modelmill_job_index.index import Announcements, JobWatcher
+from modelmill_jobs.process_capacity import ProcessCapacity
 from modelmill_registry.store import store_of
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.work_apart import WorkApart
 
 from modelmill_gateway.adapters.background import Background
+from modelmill_gateway.adapters.capacity import OwnWorker
 from modelmill_gateway.adapters.peers import OwnJobs, OwnOrders, Peers
 from modelmill_gateway.adapters.usage import UsageQueue
 from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
@@ -65,6 +67,7 @@ from modelmill_gateway.tenants.export_tenant import ExportTenant
 from modelmill_gateway.tenants.find_problems import FindProblems
 from modelmill_gateway.tenants.manage_tenants import ManageTenants
 from modelmill_gateway.tenants.show_alerts import ShowAlerts
+from modelmill_gateway.tenants.show_capacity import ShowCapacity
 from modelmill_gateway.tenants.show_status import ShowStatus
 from modelmill_gateway.webhooks.change_webhook import (
     ManageWebhooks,
@@ -155,6 +158,14 @@ class UseCases:
             partial(store_of, settings),
         )
         self.show_status = ShowStatus(parts.bus, known.jobs, peers.probes, parts.admission)
+        self.capacity = ProcessCapacity(settings.artifact_disk)
+        self.show_capacity = ShowCapacity(
+            parts.bus,
+            known.jobs,
+            [OwnWorker(self.capacity), *peers.workers],
+            peers.replicas,
+            parts.admission,
+        )
         self.find_problems = FindProblems(parts.bus, peers.probes)
         self.show_alerts = ShowAlerts(parts.alerts)
 

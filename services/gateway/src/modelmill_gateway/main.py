@@ -130,7 +130,7 @@ def _worker(parts: Parts, use_cases: UseCases) -> Worker:
         """Delete all that a job saved which has succeeded and so never goes on from it."""
         await asyncio.to_thread(forget_checkpoints, store, job_id)
 
-    return Worker(
+    use_cases.capacity.worker = worker = Worker(
         parts.bus,
         [BatchHandler(answer_batch, RunEval(files, store, answer_many, standing))],
         service="gateway",
@@ -141,6 +141,7 @@ def _worker(parts: Parts, use_cases: UseCases) -> Worker:
         claim_seconds=settings.claim_seconds,
         after_success=forget,
     )
+    return worker
 
 
 @asynccontextmanager

@@ -94,7 +94,7 @@ def gateway_http_app(
 def _operator_routes(use_cases: UseCases) -> tuple[object, ...]:
     return (
         TenantRoutes(use_cases.manage_tenants, use_cases.export_tenant, use_cases.show_status),
-        OperationsRoutes(use_cases.find_problems, use_cases.show_alerts),
+        OperationsRoutes(use_cases.find_problems, use_cases.show_alerts, use_cases.show_capacity),
     )
 
 

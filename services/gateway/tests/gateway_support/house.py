@@ -32,6 +32,7 @@ from modelmill_gateway.settings import Settings
 from modelmill_guard.bundle import Bundle, CompiledPolicy, compile_policy
 from modelmill_guard.policy import parse_policy
 from modelmill_jobs.control import ControlJob, JobServicer
+from modelmill_jobs.process_capacity import ProcessCapacity
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_testkit.nats_server import NatsServer
@@ -106,6 +107,7 @@ class House:
     data_prep: FakeDataPrep
     trainer: FakeTrainer
     optimizer_builder: FakeOptimizerBuilder
+    capacity: dict[str, ProcessCapacity]
     settings: Settings
     clients: AsyncExitStack
     """Closes what `http` and `openai` gave, when the test is over."""
@@ -200,8 +202,7 @@ async def run_house(
         bus = await stack.enter_async_context(Bus.connect(nats.url, nats.token, name="tests"))
         peers = FakePeers(JobQueue(bus), bus)
         addresses = await _serve_peers(peers, bus, stack)
-        following = asyncio.create_task(peers.data_prep.unfinished.run())
-        stack.callback(following.cancel)
+        stack.callback(asyncio.create_task(peers.data_prep.unfinished.run()).cancel)
         issuer = Issuer(folder / "jwks.json")
         listen = {
             "http_address": f"127.0.0.1:{free_port()}",
@@ -219,6 +220,7 @@ async def run_house(
             data_prep=peers.data_prep,
             trainer=peers.trainer,
             optimizer_builder=peers.optimizer_builder,
+            capacity=peers.capacity,
             settings=settings,
             clients=AsyncExitStack(),
         )
@@ -237,6 +239,9 @@ class FakePeers:
         self.data_prep = FakeDataPrep(queue, bus)
         self.trainer = FakeTrainer(queue, bus)
         self.optimizer_builder = FakeOptimizerBuilder(queue)
+        owners = ("data_prep", "trainer", "optimizer_builder")
+        self.capacity = {name: ProcessCapacity(Path()) for name in owners}
+        """Of those that own jobs; without workers until a test sets one."""
 
 
 async def _serve_peers(peers: FakePeers, bus: Bus, stack: AsyncExitStack) -> dict[str, str]:
@@ -252,7 +257,7 @@ async def _serve_peers(peers: FakePeers, bus: Bus, stack: AsyncExitStack) -> dic
         server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
         add(getattr(peers, name), server.grpc)
         if kinds:
-            owner = JobServicer(ControlJob(bus, kinds))
+            owner = JobServicer(ControlJob(bus, kinds), peers.capacity[name])
             add_JobServiceServicer_to_server(owner, server.grpc)
         await stack.enter_async_context(server)
         addresses[f"{name}_address"] = f"127.0.0.1:{server.port}"

@@ -52,6 +52,8 @@ class FakeInference(InferenceServiceServicer):
     def reset(self) -> None:
         """Forget what was asked, and say the usual."""
         self.pieces: list[str] = ["Hello", ", ", "world"]
+        self.serving = inference_pb.ListServingResponse()
+        """What is loaded, and the memory that it takes."""
         self.answers: dict[int, list[str]] = {}
         """What other answers than the usual say, by their number."""
         self.alternatives: list[bytes] = []
@@ -241,6 +243,11 @@ class FakeInference(InferenceServiceServicer):
             prompt_tokens=len(request.conversation.messages) * 10,
             version_id=self._version_of(request),
         )
+
+    async def ListServing(
+        self, request: inference_pb.ListServingRequest, context: Any
+    ) -> inference_pb.ListServingResponse:
+        return self.serving
 
     async def LoadModel(
         self, request: inference_pb.LoadModelRequest, context: Any

@@ -48,6 +48,16 @@ class AdmissionPlan:
         return AdmissionLimits(tokens, self.sequences, self.waiting)
 
 
+@dataclass(frozen=True, slots=True)
+class QueueLoad:
+    """Use of one engine: what runs, what waits, and the limits of both."""
+
+    limits: AdmissionLimits
+    sequences: int
+    tokens: int
+    waiting: int
+
+
 class RunningRequest:
     """An admitted request; reports its tokens to the queue."""
 
@@ -72,11 +82,18 @@ class EngineQueue:
 
     def __init__(self, version_id: str, limits: AdmissionLimits, *, seconds: float) -> None:
         self._admission = EngineAdmission(limits)
+        self._limits = limits
         self._seconds = seconds
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._queued = QUEUED.labels(version_id)
         self._admitted_tokens = ADMITTED_TOKENS.labels(version_id)
+
+    @property
+    def load(self) -> QueueLoad:
+        """What runs and what waits now."""
+        it = self._admission
+        return QueueLoad(self._limits, it.answers, it.tokens, it.waiting)
 
     def refuse_early(self, tenant: str, deadline: float | None) -> None:
         """Refuse before tokenizing a request that would be refused in any case; see `turn`.

@@ -67,9 +67,19 @@ def ready_fact(loaded: LoadedVersion) -> ModelServing:
 class ServedVersion:
     """A loaded version in a list."""
 
-    version_id: str
-    engine_name: str
+    loaded: LoadedVersion
     in_flight: int
+    max_in_flight: int
+
+    @property
+    def version_id(self) -> str:
+        """Its id."""
+        return self.loaded.version_id
+
+    @property
+    def engine_name(self) -> str:
+        """Of the engine that runs it."""
+        return self.loaded.engine_name
 
 
 class VersionPool:
@@ -162,8 +172,7 @@ class VersionPool:
         """Loaded versions."""
         loaded = [task.result() for task in self._loads.values() if _has_loaded(task)]
         return [
-            ServedVersion(it.version_id, it.engine_name, self._in_flight[it.version_id])
-            for it in loaded
+            ServedVersion(it, self._in_flight[it.version_id], self._max_in_flight) for it in loaded
         ]
 
     def pin(self, named: frozenset[str]) -> None:

@@ -130,7 +130,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         admissions = EngineQueues(admission_plan(settings))
-        servicer = InferenceServicer(pool, admissions, follow_aliases.names)
+        servicer = InferenceServicer(pool, admissions, follow_aliases.names, memory)
         server = await stack.enter_async_context(rpc_server(settings, servicer, follow_aliases))
         stack.callback(admissions.close)
         start(_once_settled(follow_aliases.settled, server, memory, spare))

@@ -4,7 +4,7 @@ Free memory is measured for each decision, because other processes use it too.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -48,6 +48,17 @@ class MemoryLimits:
     """Of all versions together."""
     versions: int | None = None
     """Maximum number of versions; None for no limit beside memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryState:
+    """Memory of all versions together, now."""
+
+    limits: MemoryLimits
+    held_bytes: Mapping[str, int]
+    """Reserved or in use, by version; that of the spare process among them."""
+    room_bytes: int
+    """That another version could get; below 0 where more is held than there is."""
 
 
 class MemoryBudget:
@@ -111,6 +122,12 @@ class MemoryBudget:
             self._resident[SPARE] = spare.resident_bytes
             self._book.reserve(SPARE, spare.need_bytes)
             return True
+
+    async def state(self) -> MemoryState:
+        """What is held, and what is left; measured now."""
+        room = await self._measured_room()
+        held = {name: self._book.held(name) for name in self._book.versions()}
+        return MemoryState(self._limits, held, room)
 
     def release(self, version_id: str) -> None:
         """Remove the reservation of a version that is unloaded or failed to load."""

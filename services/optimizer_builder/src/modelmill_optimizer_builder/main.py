@@ -12,6 +12,7 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import OPTIMIZE
 from modelmill_bus.read_model import caught_up
 from modelmill_jobs.control import ControlJob, JobServicer
+from modelmill_jobs.process_capacity import ProcessCapacity
 from modelmill_jobs.submit import JobQueue
 from modelmill_jobs.worker import Worker
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
@@ -45,7 +46,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
-        queue = JobQueue(bus)
+        queue, capacity = JobQueue(bus), ProcessCapacity(settings.artifact_disk)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=False)
         if settings.role != "work":
@@ -53,7 +54,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             create_build = CreateBuild(models, datasets, queue, has_price=has_price)
             servicer = OptimizerBuilderServicer(create_build)
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
-            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
+            control = JobServicer(ControlJob(bus, [OPTIMIZE]), capacity)
+            add_JobServiceServicer_to_server(control, server.grpc)
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
@@ -62,6 +64,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 tasks.create_task(follow_models(bus, OrderDefaultBuild(queue), stopping))
             if settings.role != "serve":
                 worker = _worker(settings, bus, _handler(settings, models, datasets))
+                capacity.worker = worker
                 tasks.create_task(worker.run(stopping))
             if await caught_up((models, datasets), stopping):
                 await server.set_ready(True)

@@ -16,6 +16,7 @@ from modelmill_inference_client.inference_models import InferenceModels
 from modelmill_inference_client.open_models import models_at
 from modelmill_job_index.unfinished import UnfinishedJobs
 from modelmill_jobs.control import ControlJob, JobServicer
+from modelmill_jobs.process_capacity import ProcessCapacity
 from modelmill_jobs.submit import JobQueue
 from modelmill_jobs.waiting import ShortJobs
 from modelmill_jobs.worker import Worker
@@ -65,6 +66,7 @@ class _Dependencies:
     jobs: JobReader
     unfinished: UnfinishedJobs
     """Used in role serve only."""
+    capacity: ProcessCapacity
     inference_models: InferenceModels | None
     """None if no inference service is configured."""
 
@@ -72,7 +74,8 @@ class _Dependencies:
     def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Dependencies":
         models, datasets, files = ModelCatalogue(bus), DatasetCatalogue(bus), FileCatalogue(bus)
         store, jobs, unfinished = store_of(settings), JobReader(bus), UnfinishedJobs(bus)
-        return cls(bus, store, models, datasets, files, jobs, unfinished, asked)
+        capacity = ProcessCapacity(settings.artifact_disk)
+        return cls(bus, store, models, datasets, files, jobs, unfinished, capacity, asked)
 
     @property
     def followed(self) -> tuple[ReadModel, ...]:
@@ -92,7 +95,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=False)
         if settings.role != "work":
             add_TrainerServiceServicer_to_server(_servicer(settings, parts), server.grpc)
-            control = JobServicer(ControlJob(bus, [TRAIN, EVALUATE]))
+            control = JobServicer(ControlJob(bus, [TRAIN, EVALUATE]), parts.capacity)
             add_JobServiceServicer_to_server(control, server.grpc)
 
         await stack.enter_async_context(server)
@@ -171,7 +174,7 @@ def _worker(settings: Settings, parts: _Dependencies, trackers: Sequence[Tracker
         parts.inference_models,
         at_once=settings.inference_at_once,
     )
-    return Worker(
+    worker = Worker(
         parts.bus,
         [TrainHandler(train_model), EvaluateHandler(evaluate_model)],
         service=SERVICE,
@@ -183,6 +186,8 @@ def _worker(settings: Settings, parts: _Dependencies, trackers: Sequence[Tracker
         claim_seconds=settings.claim_seconds,
         after_success=checkpoint_deleter(parts.store),
     )
+    parts.capacity.worker = worker
+    return worker
 
 
 @asynccontextmanager

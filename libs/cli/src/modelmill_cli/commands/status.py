@@ -1,22 +1,33 @@
 """`mill status`: services, jobs, workers and streams of this installation, for operators."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
+from modelmill_cli.capacity_tables import print_capacity
 from modelmill_cli.gateway import connect_as_operator
 from modelmill_cli.output import AsJson, print_json, when
 from modelmill_cli.tables import plain, print_table
 
 
-def status(context: typer.Context, as_json: AsJson = False) -> None:
+def status(
+    context: typer.Context,
+    with_capacity: Annotated[
+        bool,
+        typer.Option("--capacity", help="Show instead what each part could take, and takes now."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Show which services answer, in which version, what waits, and who works on what."""
     with connect_as_operator(context.obj) as client:
-        found = client.status.retrieve()
+        found: Any = client.capacity.retrieve() if with_capacity else client.status.retrieve()
     if as_json:
         print_json(found)
+        return
+    if with_capacity:
+        print_capacity(found)
         return
     _print_services(found, client.url)
     _print_jobs(found)

@@ -30,6 +30,7 @@ from modelmill_client._async.tenant import (
 )
 from modelmill_client._async.tenants import (
     AsyncAlerts,
+    AsyncCapacity,
     AsyncFindings,
     AsyncStatus,
     AsyncTenants,
@@ -102,6 +103,7 @@ class AsyncModelmill:
         self.me = AsyncMe(transport)
         self.sign_in = AsyncSignIn(transport)
         self.status = AsyncStatus(transport)
+        self.capacity = AsyncCapacity(transport)
         self.findings = AsyncFindings(transport)
         self.alerts = AsyncAlerts(transport)
         self.tenants = AsyncTenants(transport)

@@ -17,6 +17,14 @@ class AsyncStatus(AsyncResource):
         return cast(types.SystemStatus, await self._transport.call("GET", "/v1/status"))
 
 
+class AsyncCapacity(AsyncResource):
+    """/v1/capacity."""
+
+    async def retrieve(self) -> types.CapacityReport:
+        """What workers, inference, queues and streams could take, and take now."""
+        return cast(types.CapacityReport, await self._transport.call("GET", "/v1/capacity"))
+
+
 class AsyncFindings(AsyncResource):
     """/v1/findings."""
 

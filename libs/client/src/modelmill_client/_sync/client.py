@@ -31,6 +31,7 @@ from modelmill_client._sync.tenant import (
 )
 from modelmill_client._sync.tenants import (
     Alerts,
+    Capacity,
     Findings,
     Status,
     Tenants,
@@ -103,6 +104,7 @@ class Modelmill:
         self.me = Me(transport)
         self.sign_in = SignIn(transport)
         self.status = Status(transport)
+        self.capacity = Capacity(transport)
         self.findings = Findings(transport)
         self.alerts = Alerts(transport)
         self.tenants = Tenants(transport)

@@ -18,6 +18,14 @@ class Status(Resource):
         return cast(types.SystemStatus, self._transport.call("GET", "/v1/status"))
 
 
+class Capacity(Resource):
+    """/v1/capacity."""
+
+    def retrieve(self) -> types.CapacityReport:
+        """What workers, inference, queues and streams could take, and take now."""
+        return cast(types.CapacityReport, self._transport.call("GET", "/v1/capacity"))
+
+
 class Findings(Resource):
     """/v1/findings."""
 

@@ -8,6 +8,7 @@ import { Facts } from "../parts/facts";
 import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 import { Alerts } from "./alerts";
+import { Capacity } from "./capacity";
 import { Findings } from "./findings";
 
 const RELOAD_SECONDS = 15;
@@ -24,6 +25,7 @@ export function OperationsPage() {
       <Alerts />
       <Findings />
       <Shown of={status}>{(found) => <Found of={found} />}</Shown>
+      <Capacity />
     </>
   );
 }

@@ -25,6 +25,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import CreateFineTuningJobRequest,
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
+from modelmill_bus.subjects import OWNERS_OF_JOBS
 from modelmill_jobs.control import ControlJob
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
@@ -32,6 +33,7 @@ from modelmill_service_kit.grpc_server import VERSION_METADATA
 
 from modelmill_gateway.adapters import data_prep as data_prep_adapter
 from modelmill_gateway.adapters import trainer as trainer_adapter
+from modelmill_gateway.adapters.capacity import GrpcReplica, GrpcWorkers
 from modelmill_gateway.adapters.data_prep import GrpcDataPrep
 from modelmill_gateway.adapters.fleet import Fleet
 from modelmill_gateway.adapters.inference import GrpcEngines
@@ -219,6 +221,8 @@ class Peers:
     job_owners: Mapping[str, GrpcJobOwner]
     """By the kind of job that they own."""
     probes: Sequence[HealthProbe]
+    workers: Sequence[GrpcWorkers]
+    replicas: Sequence[GrpcReplica]
 
 
 @asynccontextmanager
@@ -254,6 +258,8 @@ async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
             orders=_orders(to_data_prep, to_trainer, to_optimizer),
             job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
             probes=[HealthProbe(*each) for each in probed],
+            workers=[GrpcWorkers(*each) for each in probed if each[1] in OWNERS_OF_JOBS],
+            replicas=[GrpcReplica(it, where) for it, name, where in probed if name == "inference"],
         )
 
 

@@ -302,6 +302,9 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
     (OPERATOR, "/v1/status", NO_MODELS): (
         ("GET", "", "get_status", "Get the status of services, jobs and streams."),
     ),
+    (OPERATOR, "/v1/capacity", NO_MODELS): (
+        ("GET", "", "get_capacity", "Get what each part could take, and takes now."),
+    ),
     (OPERATOR, "/v1/findings", NO_MODELS): (
         ("GET", "", "list_findings", "List what is wrong, and what to do about it."),
     ),

@@ -12,7 +12,7 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from modelmill_tokenization import Turn
 
-from modelmill_inference.admit_requests import EngineQueues
+from modelmill_inference.admit_requests import EngineQueues, QueueLoad
 from modelmill_inference.answer_writer import AnswerEnd, AnswerPart, TokenProbability
 from modelmill_inference.calibrate_cascade import (
     CalibrateCascade,
@@ -24,7 +24,8 @@ from modelmill_inference.count_tokens import CountTokens
 from modelmill_inference.domain.sampling import OutputConstraint, SamplingOptions
 from modelmill_inference.embed_texts import EmbedCommand, EmbedTexts
 from modelmill_inference.generate_text import GenerateCommand, GenerateText
-from modelmill_inference.lease_version import VersionPool
+from modelmill_inference.lease_version import ServedVersion, VersionPool
+from modelmill_inference.memory_budget import MemoryBudget, MemoryState
 from modelmill_inference.render_prompt import Prompt, functions_of
 from modelmill_inference.resolve_alias import AliasResolver
 from modelmill_inference.score_texts import ScoreCommand, ScoreTexts
@@ -36,9 +37,15 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
     def __init__(
-        self, versions: VersionPool, admissions: EngineQueues, names: AliasResolver
+        self,
+        versions: VersionPool,
+        admissions: EngineQueues,
+        names: AliasResolver,
+        memory: MemoryBudget,
     ) -> None:
         self._names = names
+        self._admissions = admissions
+        self._memory = memory
         self._generate_text = GenerateText(versions, admissions)
         self._cascade_text = CascadeText(self._generate_text)
         self._calibrate_cascade = CalibrateCascade(self._generate_text)
@@ -143,16 +150,35 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     async def ListServing(
         self, request: pb.ListServingRequest, context: Context
     ) -> pb.ListServingResponse:
+        memory = await self._memory.state()
         return pb.ListServingResponse(
             models=[
-                pb.ServedModel(
-                    version_id=served.version_id,
-                    engine=served.engine_name,
-                    in_flight=served.in_flight,
-                )
+                _served(served, self._admissions.of(served.loaded).load, memory)
                 for served in self._versions.serving()
-            ]
+            ],
+            memory=pb.ServingMemory(
+                limit_bytes=memory.limits.memory_bytes,
+                reserved_bytes=sum(memory.held_bytes.values()),
+                room_bytes=max(0, memory.room_bytes),
+                max_versions=memory.limits.versions or 0,
+            ),
         )
+
+
+def _served(served: ServedVersion, load: QueueLoad, memory: MemoryState) -> pb.ServedModel:
+    return pb.ServedModel(
+        version_id=served.version_id,
+        engine=served.engine_name,
+        in_flight=served.in_flight,
+        max_in_flight=served.max_in_flight,
+        sequences=load.sequences,
+        max_sequences=load.limits.sequences,
+        waiting=load.waiting,
+        max_waiting=load.limits.waiting,
+        tokens=load.tokens,
+        max_tokens=load.limits.tokens,
+        memory_bytes=memory.held_bytes.get(served.version_id, 0),
+    )
 
 
 def _deadline(context: Context) -> float | None:

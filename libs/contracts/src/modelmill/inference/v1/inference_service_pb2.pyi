@@ -896,22 +896,62 @@ class ListServingResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     MODELS_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServedModel]:
         """Loaded versions."""
+
+    @_builtins.property
+    def memory(self) -> Global___ServingMemory:
+        """Memory of all of them together; unset by releases that do not tell."""
 
     def __init__(
         self,
         *,
         models: _abc.Iterable[Global___ServedModel] | None = ...,
+        memory: Global___ServingMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["memory", b"memory"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["memory", b"memory", "models", b"models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListServingResponse: _TypeAlias = ListServingResponse  # noqa: Y015
+
+@_typing.final
+class ServingMemory(_message.Message):
+    """Memory budget of a replica."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_BYTES_FIELD_NUMBER: _builtins.int
+    RESERVED_BYTES_FIELD_NUMBER: _builtins.int
+    ROOM_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_VERSIONS_FIELD_NUMBER: _builtins.int
+    limit_bytes: _builtins.int
+    """Of all versions together, at most."""
+    reserved_bytes: _builtins.int
+    """Reserved for what is loaded or loads."""
+    room_bytes: _builtins.int
+    """That another version could get now, by the limit and by what the machine has free; never below 0."""
+    max_versions: _builtins.int
+    """Versions at a time, at most; 0 for as many as fit."""
+    def __init__(
+        self,
+        *,
+        limit_bytes: _builtins.int = ...,
+        reserved_bytes: _builtins.int = ...,
+        room_bytes: _builtins.int = ...,
+        max_versions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit_bytes", b"limit_bytes", "max_versions", b"max_versions", "reserved_bytes", b"reserved_bytes", "room_bytes", b"room_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServingMemory: _TypeAlias = ServingMemory  # noqa: Y015
 
 @_typing.final
 class ServedModel(_message.Message):
@@ -922,22 +962,54 @@ class ServedModel(_message.Message):
     VERSION_ID_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    MAX_IN_FLIGHT_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
+    MAX_SEQUENCES_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    MAX_WAITING_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     version_id: _builtins.str
     """The version."""
     engine: _builtins.str
     """Engine that runs it."""
     in_flight: _builtins.int
     """Requests being generated."""
+    max_in_flight: _builtins.int
+    """Requests at a time, at most, those that wait included."""
+    sequences: _builtins.int
+    """Answers in the engine's batch, of at most `max_sequences`."""
+    max_sequences: _builtins.int
+    """Answers in one batch, at most."""
+    waiting: _builtins.int
+    """Requests in the admission queue."""
+    max_waiting: _builtins.int
+    """Requests in the admission queue, at most."""
+    tokens: _builtins.int
+    """Tokens that running requests may come to."""
+    max_tokens: _builtins.int
+    """Tokens that they may come to, at most."""
+    memory_bytes: _builtins.int
+    """Memory that is reserved for it."""
     def __init__(
         self,
         *,
         version_id: _builtins.str = ...,
         engine: _builtins.str = ...,
         in_flight: _builtins.int = ...,
+        max_in_flight: _builtins.int = ...,
+        sequences: _builtins.int = ...,
+        max_sequences: _builtins.int = ...,
+        waiting: _builtins.int = ...,
+        max_waiting: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        max_tokens: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "in_flight", b"in_flight", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "in_flight", b"in_flight", "max_in_flight", b"max_in_flight", "max_sequences", b"max_sequences", "max_tokens", b"max_tokens", "max_waiting", b"max_waiting", "memory_bytes", b"memory_bytes", "sequences", b"sequences", "tokens", b"tokens", "version_id", b"version_id", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

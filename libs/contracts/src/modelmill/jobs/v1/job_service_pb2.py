@@ -25,17 +25,25 @@ _sym_db = _symbol_database.Default()
 from modelmill.jobs.v1 import job_pb2 as modelmill_dot_jobs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#modelmill/jobs/v1/job_service.proto\x12\x11modelmill.jobs.v1\x1a\x1bmodelmill/jobs/v1/job.proto\"\x84\x01\n\x11\x43ontrolJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x39\n\rdesired_state\x18\x03 \x01(\x0e\x32\".modelmill.jobs.v1.JobDesiredState\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"&\n\x12\x43ontrolJobResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x32g\n\nJobService\x12Y\n\nControlJob\x12$.modelmill.jobs.v1.ControlJobRequest\x1a%.modelmill.jobs.v1.ControlJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#modelmill/jobs/v1/job_service.proto\x12\x11modelmill.jobs.v1\x1a\x1bmodelmill/jobs/v1/job.proto\"\x1a\n\x18GetWorkerCapacityRequest\"~\n\x19GetWorkerCapacityResponse\x12-\n\x06worker\x18\x01 \x01(\x0b\x32\x1d.modelmill.jobs.v1.WorkerLoad\x12\x32\n\rartifact_disk\x18\x02 \x01(\x0b\x32\x1b.modelmill.jobs.v1.DiskRoom\"\xd5\x01\n\nWorkerLoad\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05kinds\x18\x02 \x03(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x12\n\nbusy_slots\x18\x04 \x01(\r\x12\x13\n\x0bshort_slots\x18\x05 \x01(\r\x12\x18\n\x10\x62usy_short_slots\x18\x06 \x01(\r\x12*\n\x04size\x18\x07 \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\x12*\n\x04\x66ree\x18\x08 \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\"3\n\x08\x44iskRoom\x12\x13\n\x0btotal_bytes\x18\x01 \x01(\x04\x12\x12\n\nfree_bytes\x18\x02 \x01(\x04\"\x84\x01\n\x11\x43ontrolJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x39\n\rdesired_state\x18\x03 \x01(\x0e\x32\".modelmill.jobs.v1.JobDesiredState\x12\x14\n\x0crequested_by\x18\x04 \x01(\t\"&\n\x12\x43ontrolJobResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x32\xd7\x01\n\nJobService\x12Y\n\nControlJob\x12$.modelmill.jobs.v1.ControlJobRequest\x1a%.modelmill.jobs.v1.ControlJobResponse\x12n\n\x11GetWorkerCapacity\x12+.modelmill.jobs.v1.GetWorkerCapacityRequest\x1a,.modelmill.jobs.v1.GetWorkerCapacityResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.jobs.v1.job_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONTROLJOBREQUEST']._serialized_start=88
-  _globals['_CONTROLJOBREQUEST']._serialized_end=220
-  _globals['_CONTROLJOBRESPONSE']._serialized_start=222
-  _globals['_CONTROLJOBRESPONSE']._serialized_end=260
-  _globals['_JOBSERVICE']._serialized_start=262
-  _globals['_JOBSERVICE']._serialized_end=365
+  _globals['_GETWORKERCAPACITYREQUEST']._serialized_start=87
+  _globals['_GETWORKERCAPACITYREQUEST']._serialized_end=113
+  _globals['_GETWORKERCAPACITYRESPONSE']._serialized_start=115
+  _globals['_GETWORKERCAPACITYRESPONSE']._serialized_end=241
+  _globals['_WORKERLOAD']._serialized_start=244
+  _globals['_WORKERLOAD']._serialized_end=457
+  _globals['_DISKROOM']._serialized_start=459
+  _globals['_DISKROOM']._serialized_end=510
+  _globals['_CONTROLJOBREQUEST']._serialized_start=513
+  _globals['_CONTROLJOBREQUEST']._serialized_end=645
+  _globals['_CONTROLJOBRESPONSE']._serialized_start=647
+  _globals['_CONTROLJOBRESPONSE']._serialized_end=685
+  _globals['_JOBSERVICE']._serialized_start=688
+  _globals['_JOBSERVICE']._serialized_end=903
 # @@protoc_insertion_point(module_scope)

@@ -3,8 +3,10 @@
 isort:skip_file
 Steering of jobs, served by every service that owns jobs."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from modelmill.jobs.v1 import job_pb2 as _job_pb2
 import builtins as _builtins
 import sys
@@ -16,6 +18,135 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class GetWorkerCapacityRequest(_message.Message):
+    """Asks for the capacity of one process."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWorkerCapacityRequest: _TypeAlias = GetWorkerCapacityRequest  # noqa: Y015
+
+@_typing.final
+class GetWorkerCapacityResponse(_message.Message):
+    """What one process can take now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    ARTIFACT_DISK_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def worker(self) -> Global___WorkerLoad:
+        """Its worker; unset where it runs none (role serve)."""
+
+    @_builtins.property
+    def artifact_disk(self) -> Global___DiskRoom:
+        """Disk of the artifact store on its machine, or of the local copies of a bucket; unset where it cannot be read."""
+
+    def __init__(
+        self,
+        *,
+        worker: Global___WorkerLoad | None = ...,
+        artifact_disk: Global___DiskRoom | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["artifact_disk", b"artifact_disk", "worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artifact_disk", b"artifact_disk", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetWorkerCapacityResponse: _TypeAlias = GetWorkerCapacityResponse  # noqa: Y015
+
+@_typing.final
+class WorkerLoad(_message.Message):
+    """A worker, with what it could take and what it has in hand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    BUSY_SLOTS_FIELD_NUMBER: _builtins.int
+    SHORT_SLOTS_FIELD_NUMBER: _builtins.int
+    BUSY_SHORT_SLOTS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    FREE_FIELD_NUMBER: _builtins.int
+    worker: _builtins.str
+    """As in the states of the jobs that it holds."""
+    slots: _builtins.int
+    """Jobs at a time."""
+    busy_slots: _builtins.int
+    """Of these in use."""
+    short_slots: _builtins.int
+    """More jobs at a time, of those that are short."""
+    busy_short_slots: _builtins.int
+    """Of these in use."""
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds of jobs that it takes."""
+
+    @_builtins.property
+    def size(self) -> _job_pb2.Resources:
+        """What it has for all jobs together; unset where it takes whatever comes."""
+
+    @_builtins.property
+    def free(self) -> _job_pb2.Resources:
+        """What is left of it beside the jobs in hand."""
+
+    def __init__(
+        self,
+        *,
+        worker: _builtins.str = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        slots: _builtins.int = ...,
+        busy_slots: _builtins.int = ...,
+        short_slots: _builtins.int = ...,
+        busy_short_slots: _builtins.int = ...,
+        size: _job_pb2.Resources | None = ...,
+        free: _job_pb2.Resources | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["free", b"free", "size", b"size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy_short_slots", b"busy_short_slots", "busy_slots", b"busy_slots", "free", b"free", "kinds", b"kinds", "short_slots", b"short_slots", "size", b"size", "slots", b"slots", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerLoad: _TypeAlias = WorkerLoad  # noqa: Y015
+
+@_typing.final
+class DiskRoom(_message.Message):
+    """Room of a disk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    FREE_BYTES_FIELD_NUMBER: _builtins.int
+    total_bytes: _builtins.int
+    """Its size."""
+    free_bytes: _builtins.int
+    """Free for the process."""
+    def __init__(
+        self,
+        *,
+        total_bytes: _builtins.int = ...,
+        free_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["free_bytes", b"free_bytes", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiskRoom: _TypeAlias = DiskRoom  # noqa: Y015
 
 @_typing.final
 class ControlJobRequest(_message.Message):

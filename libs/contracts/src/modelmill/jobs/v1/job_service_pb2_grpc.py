@@ -40,6 +40,11 @@ class JobServiceStub:
                 request_serializer=modelmill_dot_jobs_dot_v1_dot_job__service__pb2.ControlJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_jobs_dot_v1_dot_job__service__pb2.ControlJobResponse.FromString,
                 _registered_method=True)
+        self.GetWorkerCapacity = channel.unary_unary(
+                '/modelmill.jobs.v1.JobService/GetWorkerCapacity',
+                request_serializer=modelmill_dot_jobs_dot_v1_dot_job__service__pb2.GetWorkerCapacityRequest.SerializeToString,
+                response_deserializer=modelmill_dot_jobs_dot_v1_dot_job__service__pb2.GetWorkerCapacityResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -59,6 +64,13 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetWorkerCapacity(self, request, context):
+        """What the process that answers can take, and what it has in hand. Of several replicas one answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -66,6 +78,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.ControlJob,
                     request_deserializer=modelmill_dot_jobs_dot_v1_dot_job__service__pb2.ControlJobRequest.FromString,
                     response_serializer=modelmill_dot_jobs_dot_v1_dot_job__service__pb2.ControlJobResponse.SerializeToString,
+            ),
+            'GetWorkerCapacity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetWorkerCapacity,
+                    request_deserializer=modelmill_dot_jobs_dot_v1_dot_job__service__pb2.GetWorkerCapacityRequest.FromString,
+                    response_serializer=modelmill_dot_jobs_dot_v1_dot_job__service__pb2.GetWorkerCapacityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -96,6 +113,33 @@ class JobService:
             '/modelmill.jobs.v1.JobService/ControlJob',
             modelmill_dot_jobs_dot_v1_dot_job__service__pb2.ControlJobRequest.SerializeToString,
             modelmill_dot_jobs_dot_v1_dot_job__service__pb2.ControlJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetWorkerCapacity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.jobs.v1.JobService/GetWorkerCapacity',
+            modelmill_dot_jobs_dot_v1_dot_job__service__pb2.GetWorkerCapacityRequest.SerializeToString,
+            modelmill_dot_jobs_dot_v1_dot_job__service__pb2.GetWorkerCapacityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,8 @@ class JobServiceStub:
     final, from when it is recorded on.
     UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
     """
+    GetWorkerCapacity: _grpc.UnaryUnaryMultiCallable[_job_service_pb2.GetWorkerCapacityRequest, _job_service_pb2.GetWorkerCapacityResponse]
+    """What the process that answers can take, and what it has in hand. Of several replicas one answers."""
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -57,6 +59,8 @@ class JobServiceAsyncStub(JobServiceStub):
     final, from when it is recorded on.
     UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
     """
+    GetWorkerCapacity: _aio.UnaryUnaryMultiCallable[_job_service_pb2.GetWorkerCapacityRequest, _job_service_pb2.GetWorkerCapacityResponse]  # type: ignore[assignment]
+    """What the process that answers can take, and what it has in hand. Of several replicas one answers."""
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     """Writes the desired state of a job of this service."""
@@ -75,5 +79,13 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         final, from when it is recorded on.
         UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
         """
+
+    @_abc_1.abstractmethod
+    def GetWorkerCapacity(
+        self,
+        request: _job_service_pb2.GetWorkerCapacityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_service_pb2.GetWorkerCapacityResponse, _abc.Awaitable[_job_service_pb2.GetWorkerCapacityResponse]]:
+        """What the process that answers can take, and what it has in hand. Of several replicas one answers."""
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
