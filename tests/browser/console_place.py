@@ -18,6 +18,7 @@ PLACES = (
     "/jobs/compare",
     "/datasets",
     "/datasets/new",
+    "/datasets/compare",
     "/models",
     "/models/mv-build",
     "/playground",

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import HOSTILE
 from tests.browser.console_checks import PHONE_WIDTH, serious_findings
+from tests.browser.console_datasets import datasets_that_differ
 from tests.browser.console_evaluations import evaluate, evaluated_row
 from tests.browser.console_forms import say_forms, search
 from tests.browser.console_place import (
@@ -49,17 +50,19 @@ def key(gateway: LiveGateway) -> str:
 
 @pytest.fixture(scope="module")
 def work(gateway: LiveGateway) -> tuple[str, ...]:
-    """Places of trainings, of an evaluation, of a search and of a model's forms."""
+    """Places of trainings, an evaluation, a search, a model's forms and compared datasets."""
     runs = [gateway.order_training() for _ in range(2)]
     for job_id in runs:
         gateway.save_losses(job_id, [3.0, 2.0, 1.0])
     texts = (*HOSTILE, "x" * 2_000)
     found = [evaluated_row(n, text, right=n % 2 == 0) for n, text in enumerate(texts)]
+    datasets = ",".join(datasets_that_differ(gateway, texts))
     return (
         f"/jobs/compare?ids={','.join(runs)}",
         f"/jobs/{evaluate(gateway, found)}",
         f"/jobs/{search(gateway)}",
         f"/models/{say_forms(gateway)}",
+        f"/datasets/compare?ids={datasets}",
     )
 
 

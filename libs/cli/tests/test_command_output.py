@@ -78,6 +78,7 @@ DOCUMENTS = {
     "mill data generate": "passages.txt --teacher mv-own --output made.jsonl",
     "mill data explain": "{datasets} 1",
     "mill data diff": "{datasets} {datasets}",
+    "mill data compare": "{datasets} {new_dataset}",
     "mill data report": "{datasets} --output target",
     "mill train": "mv-own-base {datasets} --name kinds --epochs 2 --no-wait",
     "mill optimize": "mv-own-base --no-wait",
@@ -149,6 +150,9 @@ def test_every_command_speaks_json_but_those_with_a_reason():
 NEW: dict[str, Callable[[Modelmill, dict[str, str]], str]] = {
     "new_file": lambda client, _: client.files.upload(b"{}\n")["id"],
     "new_job": lambda client, ids: _ordered(client, ids),
+    "new_dataset": lambda client, ids: client.datasets.create(
+        file_id=ids["files"], mapping={"layout": "openai_chat"}
+    )["id"],
     "cancelled_job": lambda client, ids: client.jobs.cancel(_ordered(client, ids))["id"],
     "paused_job": lambda client, ids: client.jobs.pause(_ordered(client, ids))["id"],
     "new_alias": lambda client, _: client.aliases.set("away", version_id="mv-own")["name"],

@@ -48,6 +48,40 @@ DIFF = {
     "added": [{**ROW, "row": 9}],
     "spec_changes": ["seed: 1 -> 2", "clean.transforms: [] -> [markup]"],
 }
+LENGTHS = {"p5": 4, "p25": 9, "p50": 14, "p75": 21, "p95": 1234}
+
+
+def side(dataset_id: str, rows: int, unshared: int) -> dict[str, Any]:
+    """A dataset as a comparison has it."""
+    return {
+        "id": dataset_id,
+        "name": f"[{dataset_id}]",
+        "digest": "sha256:5",
+        "rows": rows,
+        "rows_unshared": unshared,
+        "tokens": LENGTHS,
+        "characters": LENGTHS,
+        "rows_measured": min(rows, 20_000),
+    }
+
+
+COMPARISON = {
+    "same": False,
+    "rows_common": 12345,
+    "rows_moved": 3,
+    "datasets": [side("ds-1", 12400, 55), side("ds-2", 12345, 0)],
+    "counts": [{"name": "train", "values": [10000, 9000]}],
+    "unshared": [{"name": "dropped filter.characters.min", "values": [55, 0]}],
+    "removed": [{"name": "dropped filter.characters.min", "values": [0, 55]}],
+    "languages": [{"name": "en", "values": [6200, 0]}],
+    "labels": [{"name": "plant", "values": [124, 12345]}],
+    "entities": [],
+    "settings": [
+        {"path": "filter.preset", "differs": True, "values": [None, "standard"]},
+        {"path": "mapping.layout", "differs": False, "values": ["text", "text"]},
+    ],
+}
+ALONE = {"id": "row-1", "because": "changed", "row": ROW, "other_row": {**ROW, "row": 9}}
 PAGE = b"<!doctype html>" + b"x" * 300_000
 
 
@@ -67,6 +101,9 @@ class Gateway(ThreadingHTTPServer):
             "/v1/datasets/ds-1/rows/7": {"provenance": [KEPT]},
             "/v1/datasets/ds-1/diff/ds-2": DIFF,
             "/v1/datasets/ds-1/report": PAGE,
+            "/v1/datasets/ds-1/comparison/ds-2": COMPARISON,
+            "/v1/datasets/ds-1/comparison/ds-2/rows": {"data": [ALONE], "has_more": False},
+            "/v1/datasets/ds-2/comparison/ds-1/rows": {"data": [], "has_more": False},
         }
 
 
@@ -259,6 +296,37 @@ def test_equal_datasets_are_called_that(gateway, capsys):
     gateway.answers["/v1/datasets/ds-1/diff/ds-2"] = {**DIFF, **same}
 
     assert "the same rows in the same order" in said(capsys, "diff", "ds-1", "ds-2")
+
+
+def test_datasets_are_compared_side_by_side_and_with_all_by_every_setting(gateway, capsys):
+    shown = said(capsys, "compare", "ds-1", "ds-2", "--rows", "3")
+
+    lines = [tuple(line.split()) for line in shown.splitlines()]
+    assert ("rows", "12,400", "12,345") in lines
+    assert ("in", "both", "12,345", "12,345") in lines
+    assert ("dropped", "filter.characters.min", "55", "0") in lines
+    assert ("dropped", "filter.characters.min", "0", "55") in lines
+    assert ("tokens", "p95", "1,234", "1,234") in lines
+    assert ("en", "50.0%", "(6,200)", "0.0%", "(0)") in lines
+    assert ("plant", "1.0%", "(124)", "100.0%", "(12,345)") in lines
+    assert ("filter.preset", "*", "standard") in lines
+    assert "mapping.layout" not in shown
+    assert "rows measured" not in shown
+    assert "ds-1 alone, changed: user: Is [bold]7[/bold] a number?" in shown
+    assert "  there: user: Is" in shown
+    assert gateway.asked[-2:] == [
+        "/v1/datasets/ds-1/comparison/ds-2/rows?limit=3",
+        "/v1/datasets/ds-2/comparison/ds-1/rows?limit=3",
+    ]
+    assert "mapping.layout" in said(capsys, "compare", "ds-1", "ds-2", "--all")
+
+
+def test_a_comparison_for_programs_has_the_rows_of_each_dataset_alone(gateway, capsys):
+    found = json.loads(said(capsys, "compare", "ds-1", "ds-2", "--json"))
+    without = json.loads(said(capsys, "compare", "ds-1", "ds-2", "--rows", "0", "--json"))
+
+    assert found == {**COMPARISON, "rows": {"ds-1": [ALONE], "ds-2": []}}
+    assert without == {**COMPARISON, "rows": {}}
 
 
 def test_a_report_is_written_whole_where_it_was_asked_for(gateway, capsys, tmp_path: Path):

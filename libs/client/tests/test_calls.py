@@ -82,6 +82,11 @@ async def test_a_dataset_is_ordered_and_what_is_wrong_with_an_order_is_told(conn
     jobs = [job["id"] async for job in client.jobs.list(kind="dataset", status=["queued"])]
     assert made["job_id"] in jobs
 
+    other = await client.datasets.create(file_id=file["id"], mapping=MAPPING, seed=9)
+    both = await client.datasets.compare(made["id"], other["id"])
+    assert [each["id"] for each in both["datasets"]] == [made["id"], other["id"]]
+    assert [row async for row in client.datasets.unshared_rows(made["id"], other["id"])] == []
+
     with pytest.raises(ApiStatusError) as refused:
         await client.datasets.create(file_id=file["id"], mapping={"user_tamplate": "{q}"})
     assert refused.value.status == 422

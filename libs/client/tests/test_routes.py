@@ -21,6 +21,7 @@ from generate import is_of_client
 Connect = Callable[..., Any]
 REFUSED = {
     "datasets.report": "with no JSON",
+    **dict.fromkeys(("datasets.compare", "datasets.unshared_rows"), "was named twice"),
     "evaluations.report": "no finished evaluation",
     "evaluations.rows": "no finished evaluation",
     "evaluations.download_report": "no finished evaluation",

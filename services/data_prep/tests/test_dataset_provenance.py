@@ -54,9 +54,38 @@ async def test_rows_are_explained_compared_and_reported(working_data_prep: Any) 
     assert 'seed: nothing -> "7"' in found.spec_changes
     assert not found.same
 
+    await check_comparison(service, first, second)
     for kind, opening in (("json", b"{"), ("html", b"<!doctype html>")):
         report = pb.DownloadReportRequest(tenant="acme", dataset_id=first, format=kind)
         stream = service.stub.DownloadReport(report, timeout=30)
         content = b"".join([part.chunk async for part in stream])
         assert content.startswith(opening)
     assert b"duplicates.exact" in content
+
+
+async def check_comparison(service: Any, first: str, second: str) -> None:
+    both = {"tenant": "acme", "dataset_id": first, "other_dataset_id": second}
+    found = await service.stub.CompareDatasets(pb.CompareDatasetsRequest(**both), timeout=30)
+    page = pb.ListUnsharedRowsRequest(**both, after=1, limit=1)
+    rows = await service.stub.ListUnsharedRows(page, timeout=30)
+
+    assert (found.rows_common, found.first.rows_unshared, found.second.rows) == (18, 2, 18)
+    assert (found.first.dataset_id, found.second.dataset_id) == (first, second)
+    assert json.loads(found.second.spec_json)["seed"] == "7"
+    assert ("dropped duplicates.exact", 1, 0) in {
+        (each.name, each.first, each.second) for each in found.removed
+    }
+    assert [(row.number, row.because, rows.has_more) for row in rows.rows] == [(2, "absent", False)]
+    for changes, error, words in (
+        ({"other_dataset_id": first}, InvalidInputError, "named twice"),
+        ({"other_dataset_id": "ds-none"}, NotFoundError, "ds-none"),
+        ({"tenant": "other"}, NotFoundError, first),
+    ):
+        with pytest.raises(error, match=words), domain_errors():
+            await service.stub.CompareDatasets(
+                pb.CompareDatasetsRequest(**both | changes), timeout=30
+            )
+    with pytest.raises(InvalidInputError, match="limit must be at most 100"), domain_errors():
+        await service.stub.ListUnsharedRows(
+            pb.ListUnsharedRowsRequest(**both, limit=101), timeout=30
+        )

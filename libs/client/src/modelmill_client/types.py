@@ -291,6 +291,15 @@ class CleanBody(TypedDict):
     """
 
 
+class ComparedCount(TypedDict):
+    """
+    A count of the first and the second dataset.
+    """
+
+    name: str
+    values: list[int]
+
+
 class ComparedDataset(TypedDict):
     """
     The dataset that a job reads. Digest and counts are null where nothing is known of it.
@@ -305,7 +314,7 @@ class ComparedDataset(TypedDict):
 
 class ComparedSetting(TypedDict):
     """
-    A setting by its path in the order: a value for each job, null where it has none.
+    A setting by its path in the order: a value of each, null where it has none.
     """
 
     path: str
@@ -836,6 +845,18 @@ class KeyLimits(TypedDict):
     tokens: int | None
     money: str | None
     period: Literal["day", "month"] | None
+
+
+class LengthQuantiles(TypedDict):
+    """
+    Lengths that 5, 25, 50, 75 and 95 percent of the rows do not exceed.
+    """
+
+    p5: int
+    p25: int
+    p50: int
+    p75: int
+    p95: int
 
 
 class LimitsBody(TypedDict):
@@ -1807,6 +1828,30 @@ class TrainingLimitsBody(TypedDict):
     """
 
 
+class UnsharedRow(TypedDict):
+    """
+    Row that the other dataset does not have. `other_row` is what it has of the same source row,
+    null where it has nothing.
+    """
+
+    id: str
+    object: Literal["dataset.unshared_row"]
+    because: str
+    """
+    What the other dataset made of its source row, as in `unshared`.
+    """
+    row: dict[str, Any]
+    other_row: dict[str, Any] | None
+
+
+class UnsharedRowPage(TypedDict):
+    object: Literal["list"]
+    data: list[UnsharedRow]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
 class Upload(TypedDict):
     """
     Upload of a file in parts.
@@ -2290,6 +2335,27 @@ class DatasetPreview(TypedDict):
     """
     mapping: RowMappingReport
     data: list[PreviewedRow]
+
+
+class DatasetSide(TypedDict):
+    """
+    One of two datasets. Of more than 20,000 rows, a random sample is measured for quantiles.
+    """
+
+    id: str
+    name: str | None
+    digest: str
+    rows: int
+    rows_unshared: int
+    """
+    Rows that the other dataset does not have.
+    """
+    tokens: LengthQuantiles
+    """
+    Words and marks of a row; a Han character is one. No system messages.
+    """
+    characters: LengthQuantiles
+    rows_measured: int
 
 
 class ErrorFields(TypedDict):
@@ -2919,6 +2985,46 @@ class ComparedJob(TypedDict):
     dataset: ComparedDataset | None
     is_complete: bool
     series: list[MetricSeriesReport]
+
+
+class DatasetComparison(TypedDict):
+    """
+    Two datasets side by side. Rows are the same when their content is; one that is there twice
+    counts twice. Values are of the first and the second. The source row of a row that one alone has
+    may be absent (not in the other's files), changed (kept with other content), or removed by a
+    rule. Or the row is made (by augmentation), or repeated (the other has it fewer times).
+    """
+
+    object: Literal["dataset.comparison"]
+    same: bool
+    """
+    Whether both have the same rows in the same order.
+    """
+    rows_common: int
+    rows_moved: int
+    """
+    Common rows that are in another split of the second.
+    """
+    datasets: list[DatasetSide]
+    counts: list[ComparedCount]
+    unshared: list[ComparedCount]
+    """
+    Rows of one alone, by what the other made of their source rows.
+    """
+    removed: list[ComparedCount]
+    """
+    Removed rows by outcome and rule.
+    """
+    languages: list[ComparedCount]
+    labels: list[ComparedCount]
+    """
+    Rows by answer, where both datasets choose among few.
+    """
+    entities: list[ComparedCount]
+    """
+    Entities by type and action.
+    """
+    settings: list[ComparedSetting]
 
 
 class Error(TypedDict):

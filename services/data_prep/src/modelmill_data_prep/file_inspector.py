@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from modelmill_service_kit.child_process import ChildProcess
 from modelmill_service_kit.errors import InvalidInputError
@@ -17,6 +18,15 @@ MAX_CHILDREN = 2
 """Attempts per request. One child may be killed for reasons that have nothing to do with the file,
 such as memory pressure; two are the file's fault."""
 
+Comparing = Literal["comparison", "difference", "unshared"]
+
+
+@dataclass(frozen=True)
+class ComparedPair:
+    """Two datasets, each by its digest and its local folder."""
+
+    datasets: tuple[tuple[str, Path], tuple[str, Path]]
+
 
 class FileInspector:
     """Runs one request at a time; others wait. A request whose child dies is retried once.
@@ -26,12 +36,19 @@ class FileInspector:
         folder: Folder of the child's log.
         module: Python module that the child runs.
         seconds: Timeout of a request, after which the child is killed.
+        what: What is read, and of which a simpler one may be read.
     """
 
     def __init__(
-        self, folder: Path, *, module: str = CHILD, seconds: float = ANSWER_SECONDS
+        self,
+        folder: Path,
+        *,
+        module: str = CHILD,
+        seconds: float = ANSWER_SECONDS,
+        what: str = "file",
     ) -> None:
         self._folder = folder
+        self._what = what
         self._module = module
         self._seconds = seconds
         self._child: ChildProcess | None = None
@@ -104,10 +121,19 @@ class FileInspector:
         provenance: list[dict[str, Any]] = await self._ask(request)
         return provenance
 
-    async def compare(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
-        """Difference of two datasets, in the format of `inspector_child.dataset_difference`."""
-        request = {"look": "difference", "first": str(first), "second": str(second)}
-        found: dict[str, Any] = await self._ask({**request, "samples": samples})
+    async def compare(self, look: Comparing, pair: ComparedPair, **asked: int) -> dict[str, Any]:
+        """What two datasets have in common, in the format of `StoredComparison`.
+
+        Args:
+            look: The whole, counts with `samples`, or a page of rows of the first alone: `limit`
+                behind number `after`.
+
+        Raises:
+            InvalidInputError: The disk has too little free, or it takes too long.
+        """
+        datasets = [(digest, str(folder)) for digest, folder in pair.datasets]
+        request = {"look": look, "datasets": datasets, "stored": str(self._folder / "stored")}
+        found: dict[str, Any] = await self._ask(request | asked)
         return found
 
     async def _ask(self, request: dict[str, Any]) -> Any:
@@ -125,7 +151,8 @@ class FileInspector:
             except TimeoutError:
                 await self._end()
                 raise InvalidInputError(
-                    f"reading the file took more than {self._seconds:g} s. Upload a simpler file"
+                    f"reading the {self._what} took more than {self._seconds:g} s. Try a smaller"
+                    f" {self._what}"
                 ) from None
             except BaseException:
                 # A late answer of a cancelled request must not be taken for the next one's.
@@ -134,7 +161,9 @@ class FileInspector:
             if answer is not None:
                 return answer
             await self._end()
-        raise InvalidInputError("the file crashed its reader twice. Check the file")
+        raise InvalidInputError(
+            f"the {self._what} crashed its reader twice. Check the {self._what}"
+        )
 
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """The child's answer; None if it died."""

@@ -20,7 +20,7 @@ from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_data_prep.domain.blocks import RejectedRow, SourceRow
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
-from modelmill_data_prep.domain.lineage.row_provenance import KeptRow, ProvenanceFile, difference
+from modelmill_data_prep.domain.lineage.row_provenance import KeptRow, ProvenanceFile
 from modelmill_data_prep.domain.mapping.map_block import map_block
 from modelmill_data_prep.domain.mapping.propose_mapping import READ_ALONE, propose_mapping
 from modelmill_data_prep.domain.provenance_file import PROVENANCE_FILE
@@ -38,9 +38,8 @@ from modelmill_data_prep.domain.reading.read_blocks import check_opening, read_b
 from modelmill_data_prep.domain.stages import Stage
 from modelmill_data_prep.domain.written_rows import write_rows
 from modelmill_data_prep.pipeline.worker_parts import stages_of
-
-SHOWN_BYTES = 2 * 1024 * 1024
-"""Limit of returned rows, which must fit into one gRPC message."""
+from modelmill_data_prep.shown_rows import read_row, that_fit
+from modelmill_data_prep.stored_comparison import DatasetFiles, stored_comparison
 
 
 def line_provenance(folder: Path, line: int) -> list[dict[str, Any]]:
@@ -55,18 +54,16 @@ def line_provenance(folder: Path, line: int) -> list[dict[str, Any]]:
     ]
 
 
-def dataset_difference(first: Path, second: Path, samples: int) -> dict[str, Any]:
-    """Difference of two datasets, as fields of `DiffDatasetsResponse`."""
-    old, new = ProvenanceFile(first / PROVENANCE_FILE), ProvenanceFile(second / PROVENANCE_FILE)
-    found = difference(old.batches(), new.batches(), samples=samples)
-    return {
-        "rows_common": found.common,
-        "rows_moved": found.moved,
-        "rows_removed": found.removed,
-        "rows_added": found.added,
-        "removed": _rows(first, found.removed_samples),
-        "added": _rows(second, found.added_samples),
-    }
+def compare_datasets(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a comparison of two datasets says of them, by `look`: the whole, counts with samples, or
+    a page of rows."""
+    files = (DatasetFiles(digest, Path(folder)) for digest, folder in request["datasets"])
+    comparison = stored_comparison(Path(request["stored"]), *files)
+    if request["look"] == "comparison":
+        return comparison.whole()
+    if request["look"] == "difference":
+        return comparison.difference(request["samples"])
+    return comparison.page(request["after"], request["limit"])
 
 
 def _provenance(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,26 +79,8 @@ def _provenance(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     if row["split"] is not None:
         written = KeptRow(row["split"], row["offset"], row["length"])
         shown |= {"split": row["split"], "position": row["position"]}
-        shown["row_json"] = _row(folder, written)
+        shown["row_json"] = read_row(folder, written)
     return shown
-
-
-def _rows(folder: Path, rows: Iterable[KeptRow]) -> list[str]:
-    """Rows up to `SHOWN_BYTES`, at least one."""
-    shown: list[str] = []
-    size = 0
-    for row in rows:
-        size += row.length
-        if shown and size > SHOWN_BYTES:
-            break
-        shown.append(_row(folder, row))
-    return shown
-
-
-def _row(folder: Path, row: KeptRow) -> str:
-    with (folder / f"{row.split}.jsonl").open("rb") as lines:
-        lines.seek(row.offset)
-        return lines.read(row.length).decode().removesuffix("\n")
 
 
 PEEK_ROWS = 100
@@ -120,9 +99,8 @@ def inspect(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
     """
     if request["look"] == "provenance":
         return line_provenance(Path(request["folder"]), request["line"])
-    if request["look"] == "difference":
-        folders = Path(request["first"]), Path(request["second"])
-        return dataset_difference(*folders, request["samples"])
+    if request["look"] in ("comparison", "difference", "unshared"):
+        return compare_datasets(request)
     path, file_format = Path(request["path"]), request["format"]
     if request["look"] == "opening":
         check_opening(path, file_format)
@@ -193,13 +171,8 @@ def preview(
         InvalidInputError: The plan reads a missing column.
     """
     check_fit(rows, plan)
-    shown: list[dict[str, Any]] = []
-    size = 0
-    for row in sorted(_shown(rows, plan, stages), key=lambda row: int(row["line"])):
-        size += len(row["row_json"].encode())
-        if shown and size > SHOWN_BYTES:
-            break
-        shown.append(row)
+    shown = sorted(_shown(rows, plan, stages), key=lambda row: int(row["line"]))
+    shown = shown[: that_fit(len(row["row_json"].encode()) for row in shown)]
     columns = [name[:SHOWN_NAME_CHARACTERS] for name in columns_of(rows)]
     return {"columns": columns[:SHOWN_COLUMNS], "rows": shown}
 

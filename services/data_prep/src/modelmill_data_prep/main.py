@@ -28,6 +28,12 @@ from modelmill_service_kit.machine_size import this_machine
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import Ending, announce_ready, run_service
 
+from modelmill_data_prep.compare_datasets import (
+    CompareDatasets,
+    DiffDatasets,
+    FindPair,
+    ListUnsharedRows,
+)
 from modelmill_data_prep.create_dataset import CreateDataset
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
 from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, DataPrepUseCases
@@ -37,7 +43,7 @@ from modelmill_data_prep.make_dataset import MakeDataset, RayCluster
 from modelmill_data_prep.model_requests import MODELS_UNAVAILABLE
 from modelmill_data_prep.preview_dataset import PreviewDataset
 from modelmill_data_prep.pseudonym_keys import PseudonymKeys
-from modelmill_data_prep.read_dataset import DiffDatasets, ExplainRow, ReadReport
+from modelmill_data_prep.read_dataset import ExplainRow, ReadReport
 from modelmill_data_prep.receive_upload import (
     AddUploadPart,
     CancelUpload,
@@ -51,6 +57,8 @@ from modelmill_data_prep.uploads import UploadFolder
 
 SERVICE = "data-prep"
 UPLOADS = "uploads_in_parts"
+COMPARISON_SECONDS = 300.0
+"""Timeout of a comparison of two datasets."""
 CALLERS = ("gateway",)
 """Client certificate names that may call, if mTLS is configured."""
 
@@ -130,13 +138,13 @@ async def _servicer(
     settings: Settings, parts: _Dependencies, unfinished: UnfinishedJobs, stack: AsyncExitStack
 ) -> DataPrepServicer:
     """The gRPC servicer; its child processes end with `stack`."""
-    inspector = await stack.enter_async_context(FileInspector(settings.work_root / "inspector"))
-    # A second child, so that comparing large datasets does not block uploads and previews.
-    provenance_inspector = await stack.enter_async_context(
-        FileInspector(settings.work_root / "provenance_inspector")
-    )
+    work = settings.work_root
+    inspector = await stack.enter_async_context(FileInspector(work / "inspector"))
+    # A second child, so that reading provenance does not block uploads and previews.
+    reader = await stack.enter_async_context(FileInspector(work / "provenance_inspector"))
+    compare, diff, list_unshared = await _comparing(settings, parts, stack)
     store_file = StoreFile(
-        settings.work_root / "uploads",
+        work / "uploads",
         inspector,
         parts.store,
         parts.files,
@@ -144,7 +152,7 @@ async def _servicer(
         max_uploads=settings.max_uploads,
     )
     create_dataset, preview_dataset = _spec_use_cases(settings, parts, inspector)
-    uploads = UploadFolder(settings.work_root / UPLOADS)
+    uploads = UploadFolder(work / UPLOADS)
     use_cases = DataPrepUseCases(
         files=parts.files,
         store_file=store_file,
@@ -158,11 +166,29 @@ async def _servicer(
         create_dataset=create_dataset,
         preview_dataset=preview_dataset,
         delete_dataset=DeleteDataset(parts.datasets, unfinished),
-        explain_row=ExplainRow(parts.datasets, provenance_inspector),
-        diff_datasets=DiffDatasets(parts.datasets, provenance_inspector),
+        explain_row=ExplainRow(parts.datasets, reader),
+        diff_datasets=diff,
+        compare_datasets=compare,
+        list_unshared_rows=list_unshared,
         read_report=ReadReport(parts.datasets, parts.store, parts.bus),
     )
     return DataPrepServicer(use_cases)
+
+
+async def _comparing(
+    settings: Settings, parts: _Dependencies, stack: AsyncExitStack
+) -> tuple[CompareDatasets, DiffDatasets, ListUnsharedRows]:
+    """Comparisons, which run in a child of their own: large datasets take long."""
+    folder = settings.work_root / "comparisons"
+    comparer = await stack.enter_async_context(
+        FileInspector(folder, seconds=COMPARISON_SECONDS, what="dataset")
+    )
+    find_pair = FindPair(parts.datasets)
+    return (
+        CompareDatasets(find_pair, comparer),
+        DiffDatasets(find_pair, comparer),
+        ListUnsharedRows(find_pair, comparer),
+    )
 
 
 def _spec_use_cases(

@@ -1,15 +1,13 @@
-"""Use cases that read a dataset: explain a row, compare two datasets, give the report.
+"""Use cases that read a dataset: explain a row, give the report.
 
 A row is explained from source line to place in the dataset. A failed job has a report, too.
 """
 
 import asyncio
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from modelmill.data_prep.v1.data_prep_service_pb2 import DiffDatasetsResponse, RowProvenance
+from modelmill.data_prep.v1.data_prep_service_pb2 import RowProvenance
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill_bus.bus import Bus
 from modelmill_bus.kinds import dataset_id_of
@@ -86,55 +84,6 @@ def _row_number(line: int, file_id: str, files: Sequence[str]) -> int:
             f" file_id, or give the row's number: in the first file it is {FILE_STEP + line}"
         )
     return line
-
-
-DEFAULT_SAMPLES = 10
-MAX_SAMPLES = 100
-
-
-class DiffDatasets:
-    """Compares datasets by row content and by spec."""
-
-    def __init__(self, datasets: DatasetRecords, inspector: FileInspector) -> None:
-        self._datasets = datasets
-        self._inspector = inspector
-
-    async def __call__(
-        self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int
-    ) -> DiffDatasetsResponse:
-        """Differences, with sample rows of each kind.
-
-        Raises:
-            InvalidInputError: Too many samples.
-            NotFoundError: One of them is unknown.
-            UnavailableError: The bus or the store does not answer.
-        """
-        if samples > MAX_SAMPLES:
-            raise InvalidInputError(f"samples must be at most {MAX_SAMPLES}")
-        ids = (dataset_id, other_dataset_id)
-        first, second = [
-            await self._datasets.folder(tenant, each, needs=PROVENANCE_FILE) for each in ids
-        ]
-        found = await self._inspector.compare(first, second, samples or DEFAULT_SAMPLES)
-        old, new = [(await self._datasets.manifest(tenant, each)).attributes for each in ids]
-        return DiffDatasetsResponse(
-            same=old.get("merkle_root") == new.get("merkle_root"),
-            **found,
-            spec_changes=list(_spec_changes(old.get("spec", {}), new.get("spec", {}))),
-        )
-
-
-def _spec_changes(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            yield from _spec_changes(before, after, f"{path}{name}.")
-        elif before != after:
-            yield f"{path}{name}: {_shown(before)} -> {_shown(after)}"
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 FILE_OF = {"json": "report.json", "html": "report.html"}

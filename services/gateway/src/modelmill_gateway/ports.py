@@ -191,6 +191,14 @@ class DataPrep(Protocol):
         self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int
     ) -> data_prep.DiffDatasetsResponse: ...
 
+    async def compare_datasets(
+        self, *, tenant: str, dataset_id: str, other_dataset_id: str
+    ) -> data_prep.CompareDatasetsResponse: ...
+
+    async def list_unshared_rows(
+        self, *, tenant: str, dataset_id: str, other_dataset_id: str, after: int, limit: int
+    ) -> data_prep.ListUnsharedRowsResponse: ...
+
     def report(
         self, *, tenant: str, dataset_id: str, report_format: str, job_id: str
     ) -> AsyncIterator[bytes]: ...

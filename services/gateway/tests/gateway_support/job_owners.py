@@ -25,20 +25,22 @@ from modelmill_service_kit.errors import (
     UnavailableError,
 )
 
+from gateway_support.dataset_pairs import FakeDatasetPairs
 from gateway_support.evaluations import FakeEvaluations
 from gateway_support.uploads import FULL, FakeUploads
 
 MAX_FILE_BYTES = 3 * 1024 * 1024
 
 
-class FakeDataPrep(FakeUploads):
+class FakeDataPrep(FakeUploads, FakeDatasetPairs):
     """Keeps files in memory; datasets are real jobs that nobody works on.
 
     What jobs need is not deleted, by the real rule, while `unfinished` runs.
     """
 
     def __init__(self, queue: JobQueue, bus: Bus) -> None:
-        super().__init__()
+        FakeUploads.__init__(self)
+        FakeDatasetPairs.__init__(self)
         self._queue = queue
         self._bus = bus
         self.unfinished = UnfinishedJobs(bus)

@@ -1,6 +1,5 @@
 """`mill data`: make datasets and look into them. Why is a row there, or not; what differs."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
@@ -14,6 +13,11 @@ from rich.table import Table
 
 from modelmill_cli.commands.files import uploaded
 from modelmill_cli.commands.generate import generate
+from modelmill_cli.dataset_comparison import (
+    print_dataset_comparison,
+    print_unshared_rows,
+    some_unshared_rows,
+)
 from modelmill_cli.gateway import connect
 from modelmill_cli.orders import Fields, Priority, Wait, body_of, follow_order
 from modelmill_cli.output import (
@@ -24,11 +28,11 @@ from modelmill_cli.output import (
     print_json,
     print_list,
 )
+from modelmill_cli.row_words import said_of
 from modelmill_cli.short_ids import DATASET, FILE
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import megabytes, plain, print_table
 
-SHOWN_CHARACTERS = 200
 RowFormat = Literal["jsonl", "parquet"]
 TAB = "\t"
 
@@ -179,7 +183,32 @@ def diff(
         console.print(f"spec: {plain(change)}")
     for sign, name in (("-", "removed"), ("+", "added")):
         for row in found[name]:
-            console.print(f"{sign} line {row['row']}: {plain(_said(row))}", soft_wrap=True)
+            console.print(f"{sign} line {row['row']}: {plain(said_of(row))}", soft_wrap=True)
+
+
+@app.command()
+def compare(
+    context: typer.Context,
+    first: Id,
+    second: Id,
+    rows: Annotated[
+        int, typer.Option(min=0, max=1000, help="Rows to show that one dataset alone has.")
+    ] = 5,
+    with_all: Annotated[
+        bool, typer.Option("--all", help="Show settings that are alike, too.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two datasets side by side: rows, lengths, labels, what was dropped, and settings."""
+    with connect(context.obj) as client:
+        first, second = (DATASET.full_id(client, each) for each in (first, second))
+        found = client.datasets.compare(first, second)
+        unshared = some_unshared_rows(client, first, second, rows)
+    if as_json:
+        print_json({**found, "rows": unshared})
+        return
+    print_dataset_comparison(found, with_all=with_all)
+    print_unshared_rows(unshared)
 
 
 @app.command()
@@ -327,7 +356,7 @@ def _print_preview(
     for name, value in facts.items():
         console.print(f"{name:<10} {plain('tab' if value == TAB else value)}", soft_wrap=True)
     for row in found["data"]:
-        said = _said(row["row"]) if row["row"] else f"({row['reason']})"
+        said = said_of(row["row"]) if row["row"] else f"({row['reason']})"
         place = _place((row["row"] or {}).get("document"))
         console.print(f"line {row['line']:,}{place}: {plain(said)}", soft_wrap=True)
 
@@ -353,15 +382,8 @@ def _print_provenance(entry: Mapping[str, Any]) -> None:
         ("rule", entry["rule"]),
         ("because", entry["detail"]),
         ("changed by", ", ".join(entry["changes"])),
-        ("says", _said(entry["row"]) if entry["row"] else None),
+        ("says", said_of(entry["row"]) if entry["row"] else None),
     ]
     for name, fact in facts:
         if fact:
             console.print(f"  {name:<14}{plain(fact)}", soft_wrap=True)
-
-
-def _said(row: Mapping[str, Any]) -> str:
-    turns = [f"{turn['role']}: {turn['content']}" for turn in row.get("messages") or ()]
-    said = json.dumps(" | ".join(turns) or row, ensure_ascii=False)
-    said = said[1:-1] if turns else said
-    return said if len(said) <= SHOWN_CHARACTERS else said[: SHOWN_CHARACTERS - 1] + "…"

@@ -138,6 +138,23 @@ class AsyncDatasets(AsyncResource):
         params = {"samples": samples} if samples is not None else None
         return cast(types.DatasetDiff, await self._transport.call("GET", path, params=params))
 
+    async def compare(self, dataset_id: str, other_dataset_id: str) -> types.DatasetComparison:
+        """Two datasets side by side: rows, lengths, labels, removed rows and settings."""
+        path = path_of("datasets", dataset_id, "comparison", other_dataset_id)
+        return cast(types.DatasetComparison, await self._transport.call("GET", path))
+
+    def unshared_rows(
+        self,
+        dataset_id: str,
+        other_dataset_id: str,
+        *,
+        after: str | None = None,
+        page_size: int = PAGE,
+    ) -> AsyncIterator[types.UnsharedRow]:
+        """Rows of a dataset that the other does not have, fetched page by page as it is read."""
+        path = path_of("datasets", dataset_id, "comparison", other_dataset_id, "rows")
+        return self._transport.each(path, after=after, page_size=page_size)
+
     async def report(self, dataset_id: str) -> dict[str, Any]:
         """The report of a dataset."""
         path = path_of("datasets", dataset_id, "report")

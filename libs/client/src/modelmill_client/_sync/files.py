@@ -131,6 +131,23 @@ class Datasets(Resource):
         params = {"samples": samples} if samples is not None else None
         return cast(types.DatasetDiff, self._transport.call("GET", path, params=params))
 
+    def compare(self, dataset_id: str, other_dataset_id: str) -> types.DatasetComparison:
+        """Two datasets side by side: rows, lengths, labels, removed rows and settings."""
+        path = path_of("datasets", dataset_id, "comparison", other_dataset_id)
+        return cast(types.DatasetComparison, self._transport.call("GET", path))
+
+    def unshared_rows(
+        self,
+        dataset_id: str,
+        other_dataset_id: str,
+        *,
+        after: str | None = None,
+        page_size: int = PAGE,
+    ) -> Iterator[types.UnsharedRow]:
+        """Rows of a dataset that the other does not have, fetched page by page as it is read."""
+        path = path_of("datasets", dataset_id, "comparison", other_dataset_id, "rows")
+        return self._transport.each(path, after=after, page_size=page_size)
+
     def report(self, dataset_id: str) -> dict[str, Any]:
         """The report of a dataset."""
         path = path_of("datasets", dataset_id, "report")

@@ -12,10 +12,11 @@ from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from modelmill_bus.subjects import token
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_data_prep.compare_datasets import CompareDatasets, DiffDatasets, ListUnsharedRows
 from modelmill_data_prep.create_dataset import CreateDataset
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
 from modelmill_data_prep.preview_dataset import PreviewDataset
-from modelmill_data_prep.read_dataset import DiffDatasets, ExplainRow, ReadReport
+from modelmill_data_prep.read_dataset import ExplainRow, ReadReport
 from modelmill_data_prep.receive_upload import (
     AddUploadPart,
     CancelUpload,
@@ -46,6 +47,8 @@ class DataPrepUseCases:
     delete_dataset: DeleteDataset
     explain_row: ExplainRow
     diff_datasets: DiffDatasets
+    compare_datasets: CompareDatasets
+    list_unshared_rows: ListUnsharedRows
     read_report: ReadReport
 
 
@@ -191,6 +194,26 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             dataset_id=request.dataset_id,
             other_dataset_id=request.other_dataset_id,
             samples=request.samples,
+        )
+
+    async def CompareDatasets(
+        self, request: pb.CompareDatasetsRequest, context: Context
+    ) -> pb.CompareDatasetsResponse:
+        return await self._use_cases.compare_datasets(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            other_dataset_id=request.other_dataset_id,
+        )
+
+    async def ListUnsharedRows(
+        self, request: pb.ListUnsharedRowsRequest, context: Context
+    ) -> pb.ListUnsharedRowsResponse:
+        return await self._use_cases.list_unshared_rows(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            other_dataset_id=request.other_dataset_id,
+            after=request.after,
+            limit=request.limit,
         )
 
     async def DownloadReport(

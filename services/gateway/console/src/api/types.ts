@@ -130,9 +130,14 @@ export interface DatasetPreview {
   data: PreviewedRow[];
 }
 
+export interface DatasetRow {
+  messages?: { role: string; content: string }[];
+  [field: string]: unknown;
+}
+
 export interface PreviewedRow {
   line: number;
-  row: { messages?: { role: string; content: string }[]; [field: string]: unknown } | null;
+  row: DatasetRow | null;
   reason: string | null;
 }
 

@@ -44,6 +44,9 @@ function Found({ dataset }: { dataset: Dataset }) {
         <p>
           <a role="button" class="small" href={addressOf("jobs", "new", { dataset: dataset.id })}>
             {t("data.train")}
+          </a>{" "}
+          <a role="button" class="secondary outline small" href={addressOf("datasets", "compare", { ids: dataset.id })}>
+            {t("compare.with")}
           </a>
         </p>
       )}

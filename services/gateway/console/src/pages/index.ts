@@ -7,6 +7,7 @@ import { AuditPage } from "./audit";
 import { BudgetPage } from "./budget";
 import { ComparisonPage } from "./comparison";
 import { DatasetPage } from "./dataset";
+import { DatasetComparisonPage } from "./dataset_comparison";
 import { DatasetsPage } from "./datasets";
 import { HomePage } from "./home";
 import { JobPage } from "./job";
@@ -47,7 +48,15 @@ interface PageEntry {
 export const PAGES: readonly PageEntry[] = [
   { name: "", title: "nav.home", scopes: ["jobs", "models:read", "usage"], List: HomePage },
   { name: "jobs", title: "nav.jobs", scopes: ["jobs"], List: JobsPage, One: JobPage, New: NewTrainingPage, Compare: ComparisonPage },
-  { name: "datasets", title: "nav.datasets", scopes: ["datasets"], List: DatasetsPage, One: DatasetPage, New: NewDatasetPage },
+  {
+    name: "datasets",
+    title: "nav.datasets",
+    scopes: ["datasets"],
+    List: DatasetsPage,
+    One: DatasetPage,
+    New: NewDatasetPage,
+    Compare: DatasetComparisonPage,
+  },
   { name: "models", title: "nav.models", scopes: ["models:read"], List: ModelsPage, One: ModelPage },
   { name: "playground", title: "nav.playground", scopes: ["chat"], List: PlaygroundPage },
   { name: "keys", title: "nav.keys", scopes: ["keys"], List: KeysPage, One: KeyPage, New: NewKeyPage },

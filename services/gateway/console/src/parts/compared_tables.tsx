@@ -1,4 +1,4 @@
-/** Tables with a column for each job: its record and data, its scores, and its settings. */
+/** Tables with a column for each of what is compared; of jobs: record and data, scores, and settings. */
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import type { ComparedDataset, ComparedJob, ComparedSetting, JobComparison } from "../api/job_comparison";
@@ -17,13 +17,13 @@ interface ColumnProps {
   title: string;
   /** Of the first column. */
   head: string;
-  /** Of the jobs. */
+  /** Of what is compared. */
   names: readonly string[];
   rows: readonly { key: string; title: ComponentChildren; cells: readonly ComponentChildren[] }[];
   above?: ComponentChildren;
 }
 
-function ComparedTable({ id, title, head, names, rows, above }: ColumnProps) {
+export function ComparedTable({ id, title, head, names, rows, above }: ColumnProps) {
   return (
     <section aria-labelledby={id}>
       <h2 id={id}>{title}</h2>

@@ -15,6 +15,8 @@ PEER = "data-prep"
 CALL_SECONDS = 30.0
 DATASET_SECONDS = 60.0
 """A dataset may have to be fetched first."""
+COMPARISON_SECONDS = 300.0
+"""As long as data-prep compares at most."""
 TRANSFER_SECONDS = 3600.0
 
 
@@ -182,7 +184,36 @@ class GrpcDataPrep:
             tenant=tenant, dataset_id=dataset_id, other_dataset_id=other_dataset_id, samples=samples
         )
         with domain_errors(PEER):
-            return await self._stub.DiffDatasets(request, timeout=DATASET_SECONDS)
+            return await self._stub.DiffDatasets(request, timeout=COMPARISON_SECONDS)
+
+    async def compare_datasets(
+        self, *, tenant: str, dataset_id: str, other_dataset_id: str
+    ) -> pb.CompareDatasetsResponse:
+        """Two datasets side by side.
+
+        Raises:
+            InvalidInputError: both are the same.
+            NotFoundError: one of them is unknown.
+        """
+        request = pb.CompareDatasetsRequest(
+            tenant=tenant, dataset_id=dataset_id, other_dataset_id=other_dataset_id
+        )
+        with domain_errors(PEER):
+            return await self._stub.CompareDatasets(request, timeout=COMPARISON_SECONDS)
+
+    async def list_unshared_rows(
+        self, *, tenant: str, dataset_id: str, other_dataset_id: str, after: int, limit: int
+    ) -> pb.ListUnsharedRowsResponse:
+        """Rows of a dataset that another does not have; raises as `compare_datasets`."""
+        request = pb.ListUnsharedRowsRequest(
+            tenant=tenant,
+            dataset_id=dataset_id,
+            other_dataset_id=other_dataset_id,
+            after=after,
+            limit=limit,
+        )
+        with domain_errors(PEER):
+            return await self._stub.ListUnsharedRows(request, timeout=COMPARISON_SECONDS)
 
     def report(
         self, *, tenant: str, dataset_id: str, report_format: str, job_id: str

@@ -182,6 +182,10 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("GET", "/{dataset_id}/diff/{other_dataset_id}", "diff_datasets", "Compare two datasets."),
         ("GET", "/{dataset_id}/report", "get_report", "Get a dataset's report as JSON or HTML."),
     ),
+    (DATASETS, "/v1/datasets/{dataset_id}/comparison/{other_dataset_id}", NO_MODELS): (
+        ("GET", "", "compare_datasets", "Compare two datasets side by side."),
+        ("GET", "/rows", "list_unshared_rows", "List rows of the first that the second lacks."),
+    ),
     (JOBS, "/v1/fine_tuning/jobs", NO_MODELS): (
         ("POST", "", "create_fine_tuning", "Create a fine-tuning job.", TRAINED),
         ("GET", "", "list_fine_tuning", "List fine-tuning jobs."),

@@ -1630,6 +1630,343 @@ class DiffDatasetsResponse(_message.Message):
 Global___DiffDatasetsResponse: _TypeAlias = DiffDatasetsResponse  # noqa: Y015
 
 @_typing.final
+class CompareDatasetsRequest(_message.Message):
+    """Asks for two datasets side by side."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    OTHER_DATASET_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    dataset_id: _builtins.str
+    """The first."""
+    other_dataset_id: _builtins.str
+    """The second."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        dataset_id: _builtins.str = ...,
+        other_dataset_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "other_dataset_id", b"other_dataset_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareDatasetsRequest: _TypeAlias = CompareDatasetsRequest  # noqa: Y015
+
+@_typing.final
+class CompareDatasetsResponse(_message.Message):
+    """Two datasets side by side. Rows are the same when their content is; one that is there twice counts twice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAME_FIELD_NUMBER: _builtins.int
+    ROWS_COMMON_FIELD_NUMBER: _builtins.int
+    ROWS_MOVED_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    UNSHARED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    ENTITIES_FIELD_NUMBER: _builtins.int
+    same: _builtins.bool
+    """True when both have the same Merkle root."""
+    rows_common: _builtins.int
+    """Rows of both."""
+    rows_moved: _builtins.int
+    """Rows of both that are in another split of the second."""
+    @_builtins.property
+    def first(self) -> Global___DatasetSide:
+        """The first."""
+
+    @_builtins.property
+    def second(self) -> Global___DatasetSide:
+        """The second."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedCount]:
+        """Counts of the announcements, for example "rows_in" and "train"."""
+
+    @_builtins.property
+    def unshared(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedCount]:
+        """Rows that one alone has, by what the other made of their source rows: "absent" (not in its files), "changed" (kept
+        with other content), "made" (the row is of augmentation), "repeated" (the other has it fewer times), or the outcome
+        and rule by which it was removed, for example "dropped filter.characters.min".
+        """
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedCount]:
+        """Removed rows by outcome and rule."""
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedCount]:
+        """Kept rows by language."""
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedCount]:
+        """Kept rows by answer, where rows choose among few."""
+
+    @_builtins.property
+    def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComparedCount]:
+        """Entities by type and action."""
+
+    def __init__(
+        self,
+        *,
+        same: _builtins.bool = ...,
+        rows_common: _builtins.int = ...,
+        rows_moved: _builtins.int = ...,
+        first: Global___DatasetSide | None = ...,
+        second: Global___DatasetSide | None = ...,
+        counts: _abc.Iterable[Global___ComparedCount] | None = ...,
+        unshared: _abc.Iterable[Global___ComparedCount] | None = ...,
+        removed: _abc.Iterable[Global___ComparedCount] | None = ...,
+        languages: _abc.Iterable[Global___ComparedCount] | None = ...,
+        labels: _abc.Iterable[Global___ComparedCount] | None = ...,
+        entities: _abc.Iterable[Global___ComparedCount] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "second", b"second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "entities", b"entities", "first", b"first", "labels", b"labels", "languages", b"languages", "removed", b"removed", "rows_common", b"rows_common", "rows_moved", b"rows_moved", "same", b"same", "second", b"second", "unshared", b"unshared"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompareDatasetsResponse: _TypeAlias = CompareDatasetsResponse  # noqa: Y015
+
+@_typing.final
+class DatasetSide(_message.Message):
+    """One of two datasets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    ROWS_UNSHARED_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    ROWS_MEASURED_FIELD_NUMBER: _builtins.int
+    SPEC_JSON_FIELD_NUMBER: _builtins.int
+    dataset_id: _builtins.str
+    """The dataset."""
+    name: _builtins.str
+    """Name for people."""
+    digest: _builtins.str
+    """Digest of its artifact."""
+    rows: _builtins.int
+    """Its rows."""
+    rows_unshared: _builtins.int
+    """Those that the other does not have."""
+    rows_measured: _builtins.int
+    """Rows that were measured for the quantiles: all, or of more than 20,000 so many by chance."""
+    spec_json: _builtins.str
+    """Its DatasetSpec, JSON."""
+    @_builtins.property
+    def tokens(self) -> Global___LengthQuantiles:
+        """Words and marks of a row, without its system message; a Han character is one."""
+
+    @_builtins.property
+    def characters(self) -> Global___LengthQuantiles:
+        """Characters of a row, without its system message."""
+
+    def __init__(
+        self,
+        *,
+        dataset_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        digest: _builtins.str = ...,
+        rows: _builtins.int = ...,
+        rows_unshared: _builtins.int = ...,
+        tokens: Global___LengthQuantiles | None = ...,
+        characters: Global___LengthQuantiles | None = ...,
+        rows_measured: _builtins.int = ...,
+        spec_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["characters", b"characters", "tokens", b"tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["characters", b"characters", "dataset_id", b"dataset_id", "digest", b"digest", "name", b"name", "rows", b"rows", "rows_measured", b"rows_measured", "rows_unshared", b"rows_unshared", "spec_json", b"spec_json", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DatasetSide: _TypeAlias = DatasetSide  # noqa: Y015
+
+@_typing.final
+class LengthQuantiles(_message.Message):
+    """Lengths that so many percent of the rows do not exceed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P5_FIELD_NUMBER: _builtins.int
+    P25_FIELD_NUMBER: _builtins.int
+    P50_FIELD_NUMBER: _builtins.int
+    P75_FIELD_NUMBER: _builtins.int
+    P95_FIELD_NUMBER: _builtins.int
+    p5: _builtins.int
+    """Of 5 percent."""
+    p25: _builtins.int
+    """Of 25 percent."""
+    p50: _builtins.int
+    """Median."""
+    p75: _builtins.int
+    """Of 75 percent."""
+    p95: _builtins.int
+    """Of 95 percent."""
+    def __init__(
+        self,
+        *,
+        p5: _builtins.int = ...,
+        p25: _builtins.int = ...,
+        p50: _builtins.int = ...,
+        p75: _builtins.int = ...,
+        p95: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["p25", b"p25", "p5", b"p5", "p50", b"p50", "p75", b"p75", "p95", b"p95"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LengthQuantiles: _TypeAlias = LengthQuantiles  # noqa: Y015
+
+@_typing.final
+class ComparedCount(_message.Message):
+    """A count of two datasets."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FIRST_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What was counted."""
+    first: _builtins.int
+    """In the first."""
+    second: _builtins.int
+    """In the second."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        first: _builtins.int = ...,
+        second: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "name", b"name", "second", b"second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComparedCount: _TypeAlias = ComparedCount  # noqa: Y015
+
+@_typing.final
+class ListUnsharedRowsRequest(_message.Message):
+    """Asks for rows that another dataset does not have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    OTHER_DATASET_ID_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    dataset_id: _builtins.str
+    """The dataset whose rows are listed."""
+    other_dataset_id: _builtins.str
+    """The one that does not have them."""
+    after: _builtins.int
+    """Number of the last row that was read; 0 for the beginning."""
+    limit: _builtins.int
+    """Rows at most; 0 means 20, and 100 is the most. Long rows make a page shorter."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        dataset_id: _builtins.str = ...,
+        other_dataset_id: _builtins.str = ...,
+        after: _builtins.int = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "dataset_id", b"dataset_id", "limit", b"limit", "other_dataset_id", b"other_dataset_id", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnsharedRowsRequest: _TypeAlias = ListUnsharedRowsRequest  # noqa: Y015
+
+@_typing.final
+class ListUnsharedRowsResponse(_message.Message):
+    """Some rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    has_more: _builtins.bool
+    """Whether there is another behind the last one."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnsharedRow]:
+        """In the order of the source."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___UnsharedRow] | None = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnsharedRowsResponse: _TypeAlias = ListUnsharedRowsResponse  # noqa: Y015
+
+@_typing.final
+class UnsharedRow(_message.Message):
+    """A row that the other dataset does not have."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    BECAUSE_FIELD_NUMBER: _builtins.int
+    ROW_JSON_FIELD_NUMBER: _builtins.int
+    OTHER_ROW_JSON_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Its number among them, from 1."""
+    because: _builtins.str
+    """What the other made of its source row, as in `unshared` of the comparison."""
+    row_json: _builtins.str
+    """The row as written, JSON."""
+    other_row_json: _builtins.str
+    """What the other has of the same source row, JSON; empty where it has nothing."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        because: _builtins.str = ...,
+        row_json: _builtins.str = ...,
+        other_row_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["because", b"because", "number", b"number", "other_row_json", b"other_row_json", "row_json", b"row_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnsharedRow: _TypeAlias = UnsharedRow  # noqa: Y015
+
+@_typing.final
 class DownloadReportRequest(_message.Message):
     """Asks for a report."""
 

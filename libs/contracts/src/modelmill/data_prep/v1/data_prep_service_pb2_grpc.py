@@ -95,6 +95,16 @@ class DataPrepServiceStub:
                 request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsRequest.SerializeToString,
                 response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsResponse.FromString,
                 _registered_method=True)
+        self.CompareDatasets = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/CompareDatasets',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompareDatasetsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompareDatasetsResponse.FromString,
+                _registered_method=True)
+        self.ListUnsharedRows = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/ListUnsharedRows',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ListUnsharedRowsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ListUnsharedRowsResponse.FromString,
+                _registered_method=True)
         self.DownloadReport = channel.unary_stream(
                 '/modelmill.data_prep.v1.DataPrepService/DownloadReport',
                 request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DownloadReportRequest.SerializeToString,
@@ -232,6 +242,26 @@ class DataPrepServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CompareDatasets(self, request, context):
+        """Two datasets of the tenant side by side: rows, their lengths and labels, what was dropped, and the specs.
+
+        NOT_FOUND: one of them is unknown, or another tenant's.
+        INVALID_ARGUMENT: both are the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUnsharedRows(self, request, context):
+        """Rows of a dataset that another one does not have, a page at a time.
+
+        NOT_FOUND: one of them is unknown, or another tenant's.
+        INVALID_ARGUMENT: both are the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DownloadReport(self, request, context):
         """Streams a dataset's report, or that of the failed job that was to make it.
 
@@ -323,6 +353,16 @@ def add_DataPrepServiceServicer_to_server(servicer, server):
                     servicer.DiffDatasets,
                     request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsRequest.FromString,
                     response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsResponse.SerializeToString,
+            ),
+            'CompareDatasets': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareDatasets,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompareDatasetsRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompareDatasetsResponse.SerializeToString,
+            ),
+            'ListUnsharedRows': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnsharedRows,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ListUnsharedRowsRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ListUnsharedRowsResponse.SerializeToString,
             ),
             'DownloadReport': grpc.unary_stream_rpc_method_handler(
                     servicer.DownloadReport,
@@ -665,6 +705,60 @@ class DataPrepService:
             '/modelmill.data_prep.v1.DataPrepService/DiffDatasets',
             modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsRequest.SerializeToString,
             modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareDatasets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/CompareDatasets',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompareDatasetsRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompareDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnsharedRows(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/ListUnsharedRows',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ListUnsharedRowsRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ListUnsharedRowsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -100,6 +100,18 @@ class DataPrepServiceStub:
 
     NOT_FOUND: one of them is unknown, or another tenant's.
     """
+    CompareDatasets: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.CompareDatasetsRequest, _data_prep_service_pb2.CompareDatasetsResponse]
+    """Two datasets of the tenant side by side: rows, their lengths and labels, what was dropped, and the specs.
+
+    NOT_FOUND: one of them is unknown, or another tenant's.
+    INVALID_ARGUMENT: both are the same.
+    """
+    ListUnsharedRows: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.ListUnsharedRowsRequest, _data_prep_service_pb2.ListUnsharedRowsResponse]
+    """Rows of a dataset that another one does not have, a page at a time.
+
+    NOT_FOUND: one of them is unknown, or another tenant's.
+    INVALID_ARGUMENT: both are the same.
+    """
     DownloadReport: _grpc.UnaryStreamMultiCallable[_data_prep_service_pb2.DownloadReportRequest, _data_prep_service_pb2.DownloadReportResponse]
     """Streams a dataset's report, or that of the failed job that was to make it.
 
@@ -189,6 +201,18 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
     """What two datasets of the tenant do not have in common, by the content of their rows.
 
     NOT_FOUND: one of them is unknown, or another tenant's.
+    """
+    CompareDatasets: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.CompareDatasetsRequest, _data_prep_service_pb2.CompareDatasetsResponse]  # type: ignore[assignment]
+    """Two datasets of the tenant side by side: rows, their lengths and labels, what was dropped, and the specs.
+
+    NOT_FOUND: one of them is unknown, or another tenant's.
+    INVALID_ARGUMENT: both are the same.
+    """
+    ListUnsharedRows: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.ListUnsharedRowsRequest, _data_prep_service_pb2.ListUnsharedRowsResponse]  # type: ignore[assignment]
+    """Rows of a dataset that another one does not have, a page at a time.
+
+    NOT_FOUND: one of them is unknown, or another tenant's.
+    INVALID_ARGUMENT: both are the same.
     """
     DownloadReport: _aio.UnaryStreamMultiCallable[_data_prep_service_pb2.DownloadReportRequest, _data_prep_service_pb2.DownloadReportResponse]  # type: ignore[assignment]
     """Streams a dataset's report, or that of the failed job that was to make it.
@@ -348,6 +372,30 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         """What two datasets of the tenant do not have in common, by the content of their rows.
 
         NOT_FOUND: one of them is unknown, or another tenant's.
+        """
+
+    @_abc_1.abstractmethod
+    def CompareDatasets(
+        self,
+        request: _data_prep_service_pb2.CompareDatasetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.CompareDatasetsResponse, _abc.Awaitable[_data_prep_service_pb2.CompareDatasetsResponse]]:
+        """Two datasets of the tenant side by side: rows, their lengths and labels, what was dropped, and the specs.
+
+        NOT_FOUND: one of them is unknown, or another tenant's.
+        INVALID_ARGUMENT: both are the same.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUnsharedRows(
+        self,
+        request: _data_prep_service_pb2.ListUnsharedRowsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.ListUnsharedRowsResponse, _abc.Awaitable[_data_prep_service_pb2.ListUnsharedRowsResponse]]:
+        """Rows of a dataset that another one does not have, a page at a time.
+
+        NOT_FOUND: one of them is unknown, or another tenant's.
+        INVALID_ARGUMENT: both are the same.
         """
 
     @_abc_1.abstractmethod

@@ -12,6 +12,7 @@ from modelmill_gateway.entrypoints.schemas import (
     capacity,
     chat,
     completions,
+    dataset_comparison,
     datasets,
     embeddings,
     evals,
@@ -156,6 +157,12 @@ OPERATIONS = {
     ),
     "diff_datasets": Operation(datasets.DatasetDiff, refusals=NEIGHBOUR, query=queries.DiffQuery),
     "get_report": Operation(None, refusals=NEIGHBOUR, query=queries.ReportQuery),
+    "compare_datasets": Operation(dataset_comparison.DatasetComparison, refusals=(422, *NEIGHBOUR)),
+    "list_unshared_rows": Operation(
+        Page[dataset_comparison.UnsharedRow],
+        refusals=(400, 422, *NEIGHBOUR),
+        query=queries.RowPageQuery,
+    ),
     "create_fine_tuning": Operation(
         fine_tuning.FineTuningJob, fine_tuning.FineTuningBody, refusals=ORDER
     ),

@@ -5,9 +5,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.domain.pages import Page as Items
 from modelmill_gateway.entrypoints.http.jobs import creating
-from modelmill_gateway.entrypoints.http.requests import caller_of, page, report
+from modelmill_gateway.entrypoints.http.requests import caller_of, page, report, shown_page
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
+from modelmill_gateway.entrypoints.schemas.dataset_comparison import (
+    DatasetComparison,
+    UnsharedRow,
+)
 from modelmill_gateway.entrypoints.schemas.datasets import (
     AcceptedDataset,
     Dataset,
@@ -19,7 +24,12 @@ from modelmill_gateway.entrypoints.schemas.datasets import (
     RowProvenance,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
-from modelmill_gateway.entrypoints.schemas.queries import DiffQuery, ReportQuery, RowQuery
+from modelmill_gateway.entrypoints.schemas.queries import (
+    DiffQuery,
+    ReportQuery,
+    RowPageQuery,
+    RowQuery,
+)
 from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import CreateJob
 from modelmill_gateway.ports import DataPrep
@@ -78,6 +88,20 @@ class DatasetRoutes:
             samples=DiffQuery.of(request.query_params).samples,
         )
         return DatasetDiff.of(found)
+
+    async def compare_datasets(self, request: Request) -> DatasetComparison:
+        found = await self._datasets.compare(caller_of(request).tenant, **request.path_params)
+        return DatasetComparison.of_comparison(found)
+
+    async def list_unshared_rows(self, request: Request) -> Page[UnsharedRow]:
+        query = RowPageQuery.of(request.query_params)
+        found = await self._datasets.unshared_rows(
+            caller_of(request).tenant,
+            **request.path_params,
+            after=query.line,
+            limit=query.limit,
+        )
+        return shown_page(Items(found.rows, found.has_more), UnsharedRow.of_row)
 
     async def get_report(self, request: Request) -> Response:
         wanted = ReportQuery.of(request.query_params).format

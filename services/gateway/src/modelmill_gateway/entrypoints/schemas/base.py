@@ -27,6 +27,8 @@ Digest = Annotated[str, Field(examples=["sha256:4c1f"])]
 User = Annotated[str, Field(examples=["ada"])]
 Tenant = Annotated[str, Field(examples=["acme"])]
 RequestId = Annotated[str, Field(examples=["req-0b8f"])]
+ROW_ID = "row-"
+"""How ids of rows in a page begin; behind it stands the row's line or number."""
 
 
 class ResponseModel(BaseModel):

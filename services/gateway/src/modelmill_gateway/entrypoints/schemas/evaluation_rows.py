@@ -5,10 +5,7 @@ from typing import Literal, Self
 from modelmill.trainer.v1 import evaluation_pb2 as pb
 from pydantic import Field
 
-from modelmill_gateway.entrypoints.schemas.base import OrNull, ResponseModel
-
-ROW_ID = "row-"
-"""How ids begin; behind it stands the row's line in the file of rows."""
+from modelmill_gateway.entrypoints.schemas.base import ROW_ID, OrNull, ResponseModel
 
 
 class EvaluationAnswer(ResponseModel):

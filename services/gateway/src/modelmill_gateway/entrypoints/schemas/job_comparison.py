@@ -62,7 +62,7 @@ class ComparedJob(ResponseModel):
 
 
 class ComparedSetting(ResponseModel):
-    """A setting by its path in the order: a value for each job, null where it has none."""
+    """A setting by its path in the order: a value of each, null where it has none."""
 
     path: str = Field(examples=["hyper_parameters.learning_rate"])
     differs: bool = Field(examples=[True])

@@ -11,7 +11,7 @@ from starlette.datastructures import QueryParams
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
-from modelmill_gateway.entrypoints.schemas.evaluation_rows import ROW_ID
+from modelmill_gateway.entrypoints.schemas.base import ROW_ID
 from modelmill_gateway.entrypoints.schemas.jobs import Status
 from modelmill_gateway.entrypoints.schemas.parsing import parse_fields
 from modelmill_gateway.ordering.read_job_metrics import (
@@ -203,6 +203,21 @@ class DiffQuery(Query):
     )
 
 
+class RowPageQuery(PageQuery):
+    """A page of rows."""
+
+    after: str = Field(
+        "",
+        pattern=r"^(row-[0-9]{1,15})?$",
+        description="Cursor: id of the last row of the previous page.",
+    )
+
+    @property
+    def line(self) -> int:
+        """Behind which the page begins."""
+        return int(self.after.removeprefix(ROW_ID) or 0)
+
+
 class ReportQuery(Query):
     """A dataset's report."""
 
@@ -215,14 +230,9 @@ class EvaluationReportQuery(Query):
     format: Literal["json", "rows", "html"] = Field("json", description="Format of the report.")
 
 
-class EvaluationRowsQuery(PageQuery):
+class EvaluationRowsQuery(RowPageQuery):
     """Rows of an evaluation: those to which all of this applies."""
 
-    after: str = Field(
-        "",
-        pattern=r"^(row-[0-9]{1,15})?$",
-        description="Cursor: id of the last row of the previous page.",
-    )
     suite: str = Field("", max_length=256, description='Filter by suite: "dataset", or a task.')
     wrong: bool = Field(False, description="Only rows that the model got wrong.")
     differs: bool = Field(False, description="Only rows that both models answered differently.")
@@ -233,11 +243,6 @@ class EvaluationRowsQuery(PageQuery):
     )
     slice_by: str = Field("", max_length=256, description="Slice, as it was asked for.")
     slice_value: str = Field("", max_length=256, description="Only rows of this group of it.")
-
-    @property
-    def line(self) -> int:
-        """Behind which the page begins."""
-        return int(self.after.removeprefix(ROW_ID) or 0)
 
     @property
     def filter(self) -> EvaluationRowFilter:
