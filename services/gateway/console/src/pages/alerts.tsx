@@ -42,9 +42,9 @@ function AlertRow({ of }: { of: Alert }) {
       <td>{of.severity && named("ops.severity", of.severity)}</td>
       <th scope="row">{of.name}</th>
       <td>{labelsOf(of)}</td>
-      <td>{of.summary}</td>
-      <td>{of.remedy}</td>
-      <td>{of.runbook_url && <code>{of.runbook_url}</code>}</td>
+      <td class="told">{of.summary}</td>
+      <td class="told">{of.remedy}</td>
+      <td class="told">{of.runbook_url && <code>{of.runbook_url}</code>}</td>
       <td>{of.since !== null && ago(of.since)}</td>
     </tr>
   );

@@ -31,8 +31,8 @@ function FindingTable({ findings }: { findings: Finding[] }) {
             <span class={`status ${severity}`}>{named("ops.severity", severity)}</span>
           </td>
           <th scope="row">{check}</th>
-          <td>{problem}</td>
-          <td>{remedy}</td>
+          <td class="told">{problem}</td>
+          <td class="told">{remedy}</td>
         </tr>
       ))}
     </Table>
