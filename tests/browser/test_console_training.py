@@ -371,20 +371,6 @@ def test_lists_and_pages_lead_to_the_form(console: WatchedPage, dataset: str):
     expect(page.get_by_role("combobox", name="Base model")).to_have_value("mv-base")
 
 
-def test_earlier_trainings_of_the_base_stand_beside_the_form(form: Page, gateway: LiveGateway):
-    job_id = gateway.order_training()
-    result = JobResult(digest=f"sha256:{'7' * 64}")
-    result.summary["train_tokens"] = 5000
-    gateway.say_state(job_id, JOB_STATUS_SUCCEEDED, result=result)
-
-    form.reload()
-    earlier = form.get_by_role("row", name=job_id)
-    expect(earlier).to_contain_text("5,000")
-    form.get_by_role("combobox", name="Base model").select_option("mv-adapter")
-
-    expect(earlier).to_have_count(0)
-
-
 @pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
 def test_the_open_form_has_no_serious_finding_and_fits_a_phone(
     browser: Browser, gateway: LiveGateway, dataset: str, language: str

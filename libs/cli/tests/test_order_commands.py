@@ -38,6 +38,7 @@ class Gateway(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.job = dict(JOB)
         self.ordered: list[tuple[str, Any]] = []
+        self.estimate: dict[str, Any] = {}
         self.hidden_looks = 0
         """How often the version that was made is not there yet."""
 
@@ -58,6 +59,9 @@ class _Handler(Handler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.ordered.append((self.path, body))
+        if self.path.endswith("/estimate"):
+            self.answer(json.dumps(self.server.estimate).encode())
+            return
         made = {"job_id": "job-1"} if self.path == "/v1/datasets" else {}
         ordered = "ds-9" if made else "job-1"
         self.answer(json.dumps({"id": ordered, "status": "queued", **made}).encode())
@@ -110,6 +114,52 @@ def test_a_job_that_does_not_succeed_is_status_1_with_its_remedy(
 
     assert run_app(words.split()) == 1
     assert capsys.readouterr().err == "mill: train job job-1: no room. Free some.\n"
+
+
+ESTIMATE = {
+    **{"training_method": "lora", "method_reason": None, "train_rows": 704, "test_rows": 88},
+    **{"n_epochs": 2.0, "batch_size": 16, "steps": 88, "trained_tokens": 61952, "seconds": 310.0},
+    **{"earlier_job_ids": ["ftjob-1", "ftjob-2"], "peak_memory_bytes": 2_150_000_000},
+    **{"needed_memory_bytes": 2_300_000_000, "worker_memory_bytes": 8_000_000_000},
+    **{"waiting_reason": None, "notes": ["limits may end it"]},
+}
+
+
+def test_an_estimate_is_shown_and_orders_nothing(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.estimate = dict(ESTIMATE)
+    words = "train kinds ds-1 --epochs 2 --estimate"
+
+    assert run_app(words.split()) == 0
+
+    shown = {line.split("  ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "704 to train on, 88 to test" in shown["rows"]
+    assert "61,952, in 2 epochs, 88 steps of 16 rows" in shown["tokens"]
+    assert "about 5 min" in shown["time"]
+    assert "2,150.0 MB" in shown["memory"]
+    assert "8,000.0 MB" in shown["worker has"]
+    assert "ftjob-1, ftjob-2" in shown["as of"]
+    assert "limits may end it" in shown["note"]
+    body = {"model": "kinds", "training_file": "ds-1", "hyperparameters": {"epochs": 2.0}}
+    assert gateway.ordered == [("/v1/fine_tuning/jobs/estimate", body)]
+
+
+def test_what_an_estimate_does_not_know_is_said(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unknown = ("train_rows", "n_epochs", "batch_size", "steps", "trained_tokens", "seconds")
+    gateway.estimate = ESTIMATE | dict.fromkeys(unknown)
+    gateway.estimate |= {"earlier_job_ids": [], "waiting_reason": "needs 9 GB"}
+
+    assert run_app(["train", "kinds", "ds-1", "--estimate"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("unknown") == 2
+    assert "needs 9 GB" in out
+    assert "a rule" in out
+
+    assert run_app(["train", "kinds", "ds-1", "--estimate", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == gateway.estimate
 
 
 def test_options_and_further_fields_become_the_body(gateway: Gateway) -> None:

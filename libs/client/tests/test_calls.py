@@ -72,6 +72,16 @@ async def test_an_order_that_is_repeated_with_its_key_gives_the_same_job(connect
     assert {first["id"], other["id"]} <= listed
 
 
+async def test_an_estimate_orders_nothing(connect: Connect, half: str):
+    client = connect(tenant=f"estimates-{half}")
+    file = await client.files.upload(ROWS, name="rows.jsonl")
+
+    found = await client.fine_tuning.jobs.estimate(model="tiny", training_file=file["id"])
+
+    assert found["trained_tokens"] == 8000
+    assert [job async for job in client.jobs.list()] == []
+
+
 async def test_a_dataset_is_ordered_and_what_is_wrong_with_an_order_is_told(connect: Connect):
     client = connect()
     file = await client.files.upload(ROWS, name="rows.jsonl")

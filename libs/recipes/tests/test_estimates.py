@@ -23,8 +23,14 @@ from modelmill_recipes.row_conversation import row_conversation
 from modelmill_recipes.survey_rows import SplitRows, check_columns, split_rows, survey_rows
 from modelmill_recipes.training_size import training_size
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_trainer.domain.auto_choices import RunSize, decide_auto_choices
+from modelmill_trainer.domain.auto_choices import (
+    TRIAL_FACTORS,
+    RunSize,
+    decide_auto_choices,
+    trial_steps,
+)
 from modelmill_trainer.domain.hyper_parameters import decide
+from modelmill_trainer.domain.resource_estimate import needed_memory
 from modelmill_trainer.domain.training_plan import plan_training
 
 ROWS = [{"q": f"question {n}", "a": "yes", "n": n} for n in range(10)]
@@ -50,7 +56,10 @@ def test_a_training_reads_as_many_rows_as_the_trainer_decides(
     choices = decide("lora", given)
     decision = decide_auto_choices(choices, RunSize(rows=rows, tokens=rows * length, width=64))
     plan = plan_training(rows, decision.apply(choices))
-    assert training_size(given, rows, length).row_visits == plan.row_visits
+    size = training_size(given | {"learning_rate": "search"}, rows, length)
+    assert size.row_visits == plan.row_visits
+    trials = len(TRIAL_FACTORS) * trial_steps(plan.steps)
+    assert size.trial_visits == trials * plan.batch_size
 
 
 MAPPINGS = [
@@ -177,12 +186,16 @@ def test_time_is_that_of_trainings_of_the_same_base_or_by_the_rule(
     assert found.memory_bytes == pytest.approx(memory)
 
 
-def test_all_weights_take_more_memory_than_adapters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_memory_without_earlier_trainings_is_what_the_trainer_admits_a_run_by(
+    tmp_path: Path, method: str
+) -> None:
     (tmp_path / "a.jsonl").write_bytes(lines_of(ROWS))
     work = Workload(SplitRows(80, 10), 50.0, 1_000_000, "mv-b")
-    recipe = recipe_of(tmp_path, "a.jsonl", "training: {training_method: full}\n")
-    found = RecipeEstimates(recipe, work, past_of("mv-b", test_rows=10), cores=2).training()
-    assert found.memory_bytes == pytest.approx(1.5 * 2**30 + 8e6)
+    recipe = recipe_of(tmp_path, "a.jsonl", f"training: {{training_method: {method}}}\n")
+    past = past_of("mv-other", test_rows=10)
+    found = RecipeEstimates(recipe, work, past, cores=2).training()
+    assert found.memory_bytes == needed_memory(method, work.base_bytes)
 
 
 ALL_MEASURES = "evaluation: {}\n"

@@ -56,6 +56,7 @@ SCOPE_OF = {
     "DiffDatasets": "datasets",
     "DownloadReport": "datasets",
     "CreateFineTuningJob": "jobs",
+    "EstimateFineTuning": "jobs",
     "CreateOptimization": "jobs",
     "CreateEvaluation": "jobs",
     "DownloadEvaluation": "jobs",

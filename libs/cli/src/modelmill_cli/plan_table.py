@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from modelmill_recipes.estimate import StepEstimate
+from modelmill_job_index.job_estimates import StepEstimate
 from modelmill_recipes.plan_recipe import RecipePlan
 from rich.console import Console
 from rich.markup import escape

@@ -607,6 +607,33 @@ class FilterBody(TypedDict):
     """
 
 
+class FineTuningEstimate(TypedDict):
+    """
+    What a fine-tuning job would read, need and take. What is not known is null, and `notes` say
+    why. `based_on` says whose time and memory it is: that of `earlier_job_ids`, or a rule.
+    """
+
+    object: Literal["fine_tuning.estimate"]
+    model: str
+    training_method: str
+    method_reason: str | None
+    objective: str
+    train_rows: int | None
+    test_rows: int
+    n_epochs: float | None
+    batch_size: int | None
+    steps: int | None
+    trained_tokens: int | None
+    seconds: float | None
+    based_on: Literal["earlier_jobs", "rule"]
+    earlier_job_ids: list[str]
+    peak_memory_bytes: int
+    needed_memory_bytes: int
+    worker_memory_bytes: int
+    waiting_reason: str | None
+    notes: list[str]
+
+
 class FirstMatch(TypedDict):
     """
     First place in a text where a rule matched, in characters; `end` is one past the last.

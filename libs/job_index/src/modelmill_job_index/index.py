@@ -34,6 +34,7 @@ from modelmill_bus.read_model import Watermark
 from modelmill_bus.subjects import job_progress
 from modelmill_jobs.job_status import TERMINAL, status_word
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, UnavailableError
+from modelmill_service_kit.machine_size import MachineSize
 from modelmill_service_kit.nearest import no_such
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -229,6 +230,10 @@ class JobIndex:
     def next_start(self, kind: str) -> datetime | None:
         """When a job that came now would start; see `QueueOrder.next_start`."""
         return self._book.queue.next_start(kind)
+
+    def worker_sizes(self, kind: str) -> frozenset[MachineSize]:
+        """Of the workers that were seen with jobs of a kind."""
+        return self._book.queue.worker_sizes(kind)
 
     def standings(self) -> Iterator[Standing]:
         """Where every job stands; may be read in another thread than `run`'s."""

@@ -169,6 +169,10 @@ class QueueOrder:
         line = self._lines[kind]
         return self._start(line, len(line.waiting) + 1)
 
+    def worker_sizes(self, kind: str) -> frozenset[MachineSize]:
+        """Of the workers that were seen with jobs of a kind."""
+        return frozenset(self._lines[kind].sizes)
+
     def waiting_of(self, tenant: str) -> int:
         """How many jobs of the tenant's wait, of all kinds."""
         return self._waiting_of[tenant]

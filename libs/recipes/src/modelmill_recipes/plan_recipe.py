@@ -5,13 +5,13 @@ from pathlib import Path
 
 from modelmill_client import Modelmill
 from modelmill_hub.address import HubAddress
+from modelmill_job_index.job_estimates import StepEstimate
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
 from modelmill_recipes.api import Record
 from modelmill_recipes.estimate import (
     CountTokens,
     RecipeEstimates,
-    StepEstimate,
     Workload,
     mean_tokens,
 )

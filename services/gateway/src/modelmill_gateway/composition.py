@@ -46,7 +46,9 @@ from modelmill_gateway.metrics import TOKENS_IN_HAND, TOKENS_LIMIT
 from modelmill_gateway.ordering.compare_jobs import CompareJobs
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_gateway.ordering.estimate_training import EstimateTraining
 from modelmill_gateway.ordering.find_file import FindFile
+from modelmill_gateway.ordering.fine_tuning_order import ResolveFineTuning
 from modelmill_gateway.ordering.manage_datasets import ManageDatasets
 from modelmill_gateway.ordering.order_job import CreateJob, OrderJob, PendingJobQuota, ResolveSpecs
 from modelmill_gateway.ordering.read_job_metrics import ReadJobMetrics
@@ -182,14 +184,14 @@ class UseCases:
         self.create_evaluation = CreateJob(
             EVALUATE, orders.evaluations, resolve.evaluation, order_job
         )
+        resolve_training = ResolveFineTuning(
+            find_model, self.manage_datasets, known.datasets, known.jobs
+        )
         self.create_fine_tuning_job = CreateFineTuningJob(
-            orders.training,
-            orders.datasets,
-            find_model,
-            self.manage_datasets,
-            known.datasets,
-            known.jobs,
-            order_job,
+            orders.training, orders.datasets, resolve_training, order_job
+        )
+        self.estimate_training = EstimateTraining(
+            peers.trainer, resolve_training, peers.data_prep, known.datasets, known.jobs
         )
         batches: OwnOrders[BatchSpec] = OwnOrders(parts.bus, BATCH, prefix_of(BATCH))
         runs: OwnOrders[EvalRunSpec] = OwnOrders(parts.bus, BATCH, EVAL_RUN_PREFIX)

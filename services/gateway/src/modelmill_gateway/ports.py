@@ -11,7 +11,11 @@ from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill.jobs.v1.job_pb2 import JobDesiredState, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationRowFilter, ListEvaluationRowsResponse
-from modelmill.trainer.v1.trainer_service_pb2 import StepFigures
+from modelmill.trainer.v1.trainer_service_pb2 import (
+    SizeFineTuningJobResponse,
+    StepFigures,
+    TrainSpec,
+)
 from modelmill_guard.judge import Window
 from modelmill_guard.judging import Ruling
 from modelmill_job_index.metric_series import MetricSeries
@@ -205,7 +209,9 @@ class DataPrep(Protocol):
 
 
 class Trainer(Protocol):
-    """Knows what its jobs made and measured, and retires it."""
+    """Knows what its jobs would need, and what they made and measured, and retires it."""
+
+    async def size_training(self, spec: TrainSpec, *, tenant: str) -> SizeFineTuningJobResponse: ...
 
     async def step_figures(
         self, tenant: str, job_id: str, after_step: int | None = None

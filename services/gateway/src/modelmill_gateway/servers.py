@@ -117,7 +117,13 @@ def _job_routes(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> t
     control_job, jobs = use_cases.control_job, parts.known.jobs
     events = JobEventReplies(use_cases.watch_job, use_cases.event_ids, stopping)
     return (
-        FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs),
+        FineTuningRoutes(
+            use_cases.create_fine_tuning_job,
+            use_cases.estimate_training,
+            control_job,
+            events,
+            jobs,
+        ),
         OptimizationRoutes(
             use_cases.create_optimization, control_job, jobs, use_cases.compare_forms
         ),
@@ -168,6 +174,7 @@ def _servicers(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> tu
         OrderProcedures(
             use_cases.create_dataset,
             use_cases.create_fine_tuning_job,
+            use_cases.estimate_training,
             use_cases.create_optimization,
             use_cases.create_evaluation,
             parts.peers.trainer,

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep_pb
+from modelmill.jobs.v1.job_pb2 import Resources
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as optimizer_pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
     OptimizerBuilderServiceServicer,
@@ -207,6 +208,21 @@ METRICS_AT_ONCE = 10_000
 """Steps of a page, of which tests have few."""
 
 
+GIB = 1 << 30
+SIZED = trainer_pb.SizeFineTuningJobResponse(
+    train_rows=80,
+    test_rows=10,
+    row_tokens=50.0,
+    epochs=2,
+    batch_size=8,
+    row_visits=160,
+    base_bytes=2_000_000,
+    needs=Resources(cpus=1, memory_bytes=2 * GIB),
+    worker=Resources(cpus=2, memory_bytes=4 * GIB),
+)
+"""Of every training, but for its spec."""
+
+
 class FakeTrainer(FakeEvaluations):
     """Accepts real jobs that nobody works on; checks two of the rules."""
 
@@ -221,21 +237,13 @@ class FakeTrainer(FakeEvaluations):
         """Jobs whose losses cannot be read now."""
         self.metric_reads = 0
         self.specs: list[trainer_pb.TrainSpec] = []
+        self.sized: list[trainer_pb.TrainSpec] = []
+        self.size = SIZED
 
     async def CreateFineTuningJob(
         self, request: trainer_pb.CreateFineTuningJobRequest, context: Any
     ) -> trainer_pb.CreateFineTuningJobResponse:
-        chosen = request.spec.hyper_parameters
-        errors = []
-        if chosen.learning_rate > 1:
-            errors.append("learning_rate must be at most 1")
-        if chosen.lora_rank > 256:
-            errors.append("lora_rank must be at most 256")
-        is_taught = request.spec.objective == trainer_pb.TRAINING_OBJECTIVE_DISTILLATION
-        if is_taught and not request.spec.teacher_version_id:
-            errors.append("teacher_version_id is missing")
-        if errors:
-            raise InvalidInputError(errors)
+        _check_training(request.spec)
         self.specs.append(request.spec)
         job = await self._queue.submit(
             kind="train",
@@ -247,6 +255,19 @@ class FakeTrainer(FakeEvaluations):
             priority=request.priority,
         )
         return trainer_pb.CreateFineTuningJobResponse(job_id=job.job_id, sequence=job.sequence)
+
+    async def SizeFineTuningJob(
+        self, request: trainer_pb.SizeFineTuningJobRequest, context: Any
+    ) -> trainer_pb.SizeFineTuningJobResponse:
+        _check_training(request.spec)
+        self.sized.append(request.spec)
+        spec = trainer_pb.TrainSpec()
+        spec.CopyFrom(request.spec)
+        spec.method = spec.method or trainer_pb.TRAINING_METHOD_LORA
+        spec.objective = spec.objective or trainer_pb.TRAINING_OBJECTIVE_ANSWERS
+        answer = trainer_pb.SizeFineTuningJobResponse(spec=spec)
+        answer.MergeFrom(self.size)
+        return answer
 
     async def ListStepFigures(
         self, request: trainer_pb.ListStepFiguresRequest, context: Any
@@ -285,6 +306,20 @@ class FakeTrainer(FakeEvaluations):
         retired = ModelRetired(version_id=request.version_id, tenant=request.tenant)
         sequence = await self._bus.publish(MODEL_RETIRED, retired)
         return trainer_pb.RetireModelResponse(version_ids=[request.version_id], sequence=sequence)
+
+
+def _check_training(spec: trainer_pb.TrainSpec) -> None:
+    chosen = spec.hyper_parameters
+    errors = []
+    if chosen.learning_rate > 1:
+        errors.append("learning_rate must be at most 1")
+    if chosen.lora_rank > 256:
+        errors.append("lora_rank must be at most 256")
+    is_taught = spec.objective == trainer_pb.TRAINING_OBJECTIVE_DISTILLATION
+    if is_taught and not spec.teacher_version_id:
+        errors.append("teacher_version_id is missing")
+    if errors:
+        raise InvalidInputError(errors)
 
 
 class FakeOptimizerBuilder(OptimizerBuilderServiceServicer):

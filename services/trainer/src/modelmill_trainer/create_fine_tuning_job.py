@@ -1,115 +1,19 @@
 """Use case: validate a fine-tuning spec and queue a job of kind train."""
 
-import asyncio
-from collections.abc import Mapping
-
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
-from modelmill.registry.v1.model_events_pb2 import ModelReady
-from modelmill.trainer.v1.trainer_service_pb2 import (
-    TRAINING_OBJECTIVE_DISTILLATION,
-    TrainSpec,
-)
+from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_bus.kinds import TRAIN, prefix_of
 from modelmill_jobs.submit import JobQueue, SubmittedJob
-from modelmill_registry.catalogue import ModelCatalogue
-from modelmill_registry.store import ArtifactStore
-from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
-from modelmill_service_kit.machine_size import MachineSize
-from modelmill_token_files.tokenizer_digest import Reads, reads_alike
 
-from modelmill_trainer.choices import (
-    OBJECTIVES,
-    decide_spec,
-    decided_spec,
-    distribution_of,
-    is_auto,
-    limits_of,
-    set_method,
-    write_distribution,
-)
-from modelmill_trainer.domain.distribution import Distribution, divided_needs, undivided
-from modelmill_trainer.domain.hyper_parameters import HyperParameters
-from modelmill_trainer.domain.limits import MachinePrice, check_limits
-from modelmill_trainer.domain.method_choice import choose_method
-from modelmill_trainer.domain.methods import ANSWERS, FOREIGN_TEACHER, FULL, OTHER_TEACHER
-from modelmill_trainer.domain.resource_estimate import needed_memory, training_needs
-from modelmill_trainer.inherit_adapter_shape import InheritAdapterShape
-from modelmill_trainer.named_datasets import NamedDatasets
-from modelmill_trainer.retry_until_known import retry_until_known
-
-TRAINABLE_FORM = "safetensors"
-MAX_NAME_CHARACTERS = 64
-MAX_PAIRS, MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS = 16, 64, 512
-"""Of metadata, as OpenAI bounds it."""
-WHY_NO_TEACHER = (
-    "teacher_answers needs an inference service, and none is configured. Set "
-    "TRAINER_INFERENCE_ADDRESS"
-)
-
-
-class Teachers:
-    """Compares tokenizer files of teacher and base; weights are not read."""
-
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
-
-    async def check(
-        self, base: ModelReady, teacher: ModelReady, errors: list[str], missing: list[str]
-    ) -> None:
-        """Append to `errors` or `missing` if tokenizer or chat template differ."""
-        try:
-            alike = await asyncio.to_thread(
-                reads_alike, await self._files(base), await self._files(teacher)
-            )
-        except NotFoundError as error:
-            missing.append(error.message)
-            return
-        if not alike:
-            errors.append(
-                f"teacher_version_id: {teacher.version_id}: {FOREIGN_TEACHER}. {OTHER_TEACHER}"
-            )
-
-    async def _files(self, model: ModelReady) -> Reads:
-        manifest = await asyncio.to_thread(self._store.manifest, model.digest)
-        names = {entry.path for entry in manifest.files}
-
-        def read(name: str) -> bytes:
-            return self._store.content(model.digest, name) if name in names else b""
-
-        return read
+from modelmill_trainer.check_training_spec import CheckTrainingSpec
 
 
 class CreateFineTuningJob:
-    """Validates the whole spec and reports every error at once.
+    """Queues what passes the check of the whole spec."""
 
-    Args:
-        on_cluster: Whether ranks of distributed runs run on Kubernetes instead of a worker.
-        can_ask: Whether an inference service is configured.
-    """
-
-    def __init__(
-        self,
-        models: ModelCatalogue,
-        datasets: NamedDatasets,
-        queue: JobQueue,
-        price: MachinePrice,
-        inherit_adapter_shape: InheritAdapterShape,
-        teachers: Teachers,
-        *,
-        machine: MachineSize,
-        on_cluster: bool = False,
-        can_ask: bool = False,
-    ) -> None:
-        """`machine` is the worker size as far as this process knows; method AUTO depends on it."""
-        self._on_cluster = on_cluster
-        self._can_ask = can_ask
-        self._models = models
-        self._datasets = datasets
+    def __init__(self, check: CheckTrainingSpec, queue: JobQueue) -> None:
+        self._check = check
         self._queue = queue
-        self._machine = machine
-        self._price = price
-        self._inherit_adapter_shape = inherit_adapter_shape
-        self._teachers = teachers
 
     async def __call__(
         self,
@@ -123,126 +27,18 @@ class CreateFineTuningJob:
         """Check the whole spec, write out its defaults, and queue the job.
 
         Raises:
-            PreconditionError: teacher_answers is set and no inference service is configured.
-            NotFoundError: base model, dataset or dataset job is unknown, and nothing else is wrong.
-            InvalidInputError: the spec is wrong; lists every error.
+            PreconditionError, NotFoundError, InvalidInputError: as `CheckTrainingSpec`.
             AlreadyExistsError: the key was used for another spec.
             UnavailableError: the bus does not answer; nothing was accepted.
         """
-        if spec.HasField("teacher_answers") and not self._can_ask:
-            raise PreconditionError(WHY_NO_TEACHER)
-        wanted = TrainSpec()
-        wanted.CopyFrom(spec)
-        wanted.ClearField("method_reason")
-        choices, distribution, needs = await self._checked(tenant, wanted)
-        decided = decided_spec(wanted, choices)
-        write_distribution(decided, distribution)
+        checked = await self._check(tenant, spec)
         return await self._queue.submit(
             kind=TRAIN,
             prefix=prefix_of(TRAIN),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
-            spec=decided,
+            spec=checked.spec,
             priority=priority,
-            needs=divided_needs(needs, distribution, on_cluster=self._on_cluster),
+            needs=checked.needs,
         )
-
-    async def _checked(
-        self, tenant: str, wanted: TrainSpec
-    ) -> tuple[HyperParameters, Distribution | None, MachineSize]:
-        """Validate; return hyper-parameters, distribution and the size of one process.
-
-        Fills the dataset id and the method that AUTO resolves to into `wanted`.
-        """
-        errors = _errors_of_names(wanted)
-        missing: list[str] = []
-        base = await self._model(tenant, wanted.base_version_id, "base model", errors, missing)
-        await self._inherit_adapter_shape(tenant, wanted, errors, missing)
-        teacher = await self._teacher(tenant, wanted, errors, missing)
-        if base and teacher and base.form == teacher.form == TRAINABLE_FORM:
-            await self._teachers.check(base, teacher, errors, missing)
-        rows = await self._datasets.count_training_rows(tenant, wanted, errors, missing)
-        await self._datasets.check_validation_dataset(tenant, wanted, errors, missing)
-        if is_auto(wanted):
-            self._choose_method(wanted, rows, base.size_bytes if base else 0)
-        try:
-            check_limits(limits_of(wanted), has_price=self._price.per_hour > 0)
-        except InvalidInputError as error:
-            errors += error.errors
-        try:
-            choices = decide_spec(wanted, context_tokens=base.context_tokens if base else None)
-            distribution = distribution_of(wanted, batch_size=choices.batch_size)
-        except InvalidInputError as error:
-            raise InvalidInputError([*errors, *error.errors, *missing]) from error
-        errors += undivided(choices, distribution)
-        if errors:
-            raise InvalidInputError([*errors, *missing])
-        if missing or base is None:
-            raise NotFoundError("; ".join(missing))
-        needs = training_needs(choices, base.size_bytes, teacher.size_bytes if teacher else 0)
-        return choices, distribution, needs
-
-    async def _model(
-        self, tenant: str, version_id: str, role: str, errors: list[str], missing: list[str]
-    ) -> ModelReady | None:
-        """Look a version up; its errors are appended to `errors` or `missing`."""
-        try:
-            found = await retry_until_known(lambda: self._models.get(tenant, version_id))
-        except NotFoundError as error:
-            missing.append(error.message)
-            return None
-        errors += _errors_of_form(found, role)
-        return found
-
-    async def _teacher(
-        self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
-    ) -> ModelReady | None:
-        """The teacher, if the run loads its weights; a teacher that inference serves has any
-        form."""
-        if not wanted.teacher_version_id:
-            return None
-        if wanted.objective == TRAINING_OBJECTIVE_DISTILLATION:
-            return await self._model(tenant, wanted.teacher_version_id, "teacher", errors, missing)
-        await self._model(tenant, wanted.teacher_version_id, "teacher", [], missing)
-        return None
-
-    def _choose_method(self, wanted: TrainSpec, rows: int | None, base_bytes: int) -> None:
-        choice = choose_method(
-            rows=rows,
-            objective=OBJECTIVES.get(wanted.objective, ANSWERS),
-            memory_bytes=self._machine.memory_bytes,
-            full_run_bytes=needed_memory(FULL, base_bytes),
-        )
-        set_method(wanted, choice.method, choice.reason)
-
-
-def _errors_of_names(spec: TrainSpec) -> list[str]:
-    errors = []
-    if not spec.base_version_id:
-        errors.append("base_version_id is missing")
-    if not spec.dataset_id and not spec.dataset_job_id:
-        errors.append("dataset_id is missing")
-    if len(spec.name) > MAX_NAME_CHARACTERS:
-        errors.append(f"name has more than {MAX_NAME_CHARACTERS} characters")
-    return [*errors, *_errors_of_metadata(spec.metadata)]
-
-
-def _errors_of_metadata(metadata: Mapping[str, str]) -> list[str]:
-    errors = []
-    if len(metadata) > MAX_PAIRS:
-        errors.append(f"metadata has more than {MAX_PAIRS} pairs")
-    if any(len(key) > MAX_KEY_CHARACTERS for key in metadata):
-        errors.append(f"metadata has a key of more than {MAX_KEY_CHARACTERS} characters")
-    if any(len(value) > MAX_VALUE_CHARACTERS for value in metadata.values()):
-        errors.append(f"metadata has a value of more than {MAX_VALUE_CHARACTERS} characters")
-    return errors
-
-
-def _errors_of_form(model: ModelReady, role: str) -> list[str]:
-    if model.form == TRAINABLE_FORM:
-        return []
-    return [
-        f"{role} {model.version_id} is of form {model.form}; training needs one of form "
-        f"{TRAINABLE_FORM}"
-    ]

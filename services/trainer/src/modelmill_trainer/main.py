@@ -27,9 +27,11 @@ from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import Ending, announce_ready, run_service
 
+from modelmill_trainer.check_training_spec import CheckTrainingSpec, Teachers
 from modelmill_trainer.checkpoint_retention import checkpoint_deleter
+from modelmill_trainer.count_row_tokens import CountRowTokens
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
-from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob, Teachers
+from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob
 from modelmill_trainer.entrypoints.grpc import TrainerServicer
 from modelmill_trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
 from modelmill_trainer.evaluate_model import EvaluateModel
@@ -41,6 +43,7 @@ from modelmill_trainer.named_datasets import NamedDatasets
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
 from modelmill_trainer.settings import Settings
+from modelmill_trainer.size_training import SizeTraining
 from modelmill_trainer.stored_records import AliasReader, JobReader
 from modelmill_trainer.stream_step_metrics import StreamStepMetrics
 from modelmill_trainer.tracking.mlflow import Mlflow
@@ -125,16 +128,11 @@ def _eraser(parts: _Dependencies) -> TenantEraser:
 def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
     queue, aliases = JobQueue(parts.bus), AliasReader(parts.bus)
     return TrainerServicer(
-        CreateFineTuningJob(
-            parts.models,
-            NamedDatasets(parts.datasets, parts.jobs),
-            queue,
-            settings.price,
-            InheritAdapterShape(parts.models, parts.store),
-            Teachers(parts.store),
-            machine=settings.worker_size,
-            on_cluster=settings.launcher == "kubernetes",
-            can_ask=parts.inference_models is not None,
+        CreateFineTuningJob(_check(settings, parts, are_ordered=True), queue),
+        SizeTraining(
+            _check(settings, parts, are_ordered=False),
+            CountRowTokens(parts.store),
+            settings.worker_size,
         ),
         ListStepFigures(parts.jobs, parts.store),
         StreamStepMetrics(parts.jobs, parts.store),
@@ -149,6 +147,19 @@ def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
         ),
         ReadEvaluation(parts.jobs, parts.store),
         ListEvaluationRows(parts.jobs, parts.store),
+    )
+
+
+def _check(settings: Settings, parts: _Dependencies, *, are_ordered: bool) -> CheckTrainingSpec:
+    return CheckTrainingSpec(
+        parts.models,
+        NamedDatasets(parts.datasets, parts.jobs, are_ordered=are_ordered),
+        settings.price,
+        InheritAdapterShape(parts.models, parts.store),
+        Teachers(parts.store),
+        machine=settings.worker_size,
+        on_cluster=settings.launcher == "kubernetes",
+        can_ask=parts.inference_models is not None,
     )
 
 

@@ -21,20 +21,26 @@ def ids_of(spec: TrainSpec, role: str) -> tuple[str, str]:
 
 class NamedDatasets:
     """Appends errors to `errors` or `missing`, and fills in dataset ids that follow from job
-    ids."""
+    ids.
 
-    def __init__(self, datasets: DatasetCatalogue, jobs: JobReader) -> None:
+    Args:
+        are_ordered: Whether the jobs that make datasets must be there.
+    """
+
+    def __init__(
+        self, datasets: DatasetCatalogue, jobs: JobReader, *, are_ordered: bool = True
+    ) -> None:
         self._datasets = datasets
         self._jobs = jobs
+        self._are_ordered = are_ordered
 
-    async def count_training_rows(
+    async def training(
         self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
-    ) -> int | None:
-        """Check the training dataset; returns the rows of its train split, if known."""
-        dataset = await self._find(tenant, wanted, TRAINING, errors, missing)
-        return dataset.counts.get("train") if dataset is not None else None
+    ) -> DatasetReady | None:
+        """Check the training dataset; returns it, if it is known."""
+        return await self._find(tenant, wanted, TRAINING, errors, missing)
 
-    async def check_validation_dataset(
+    async def check_validation(
         self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
     ) -> None:
         """Check the validation dataset, if one is given."""
@@ -79,7 +85,15 @@ class NamedDatasets:
                 f"dataset {dataset_id[:80]!r} is not made by job {job_id[:80]!r}. Leave one out"
             )
         setattr(wanted, f"{role}_id", made)
+        if not self._are_ordered:
+            return self._known(tenant, made)
         if not await self._jobs.is_known(tenant=tenant, kind=DATASET, job_id=job_id):
             raise no_such("dataset job", job_id, "/v1/jobs?kind=dataset")
         # Not looked up, even if it exists by now: a retry must produce the same spec.
         return None
+
+    def _known(self, tenant: str, dataset_id: str) -> DatasetReady | None:
+        try:
+            return self._datasets.get(tenant, dataset_id)
+        except NotFoundError:
+            return None

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from modelmill_cli.estimate_words import estimate_facts
 from modelmill_cli.gateway import connect
 from modelmill_cli.orders import (
     Fields,
@@ -14,11 +15,14 @@ from modelmill_cli.orders import (
     numbers_of,
     seconds_of,
 )
-from modelmill_cli.output import AsJson
+from modelmill_cli.output import AsJson, print_table_of
 from modelmill_cli.short_ids import DATASET, FILE, MODEL
 
 Method = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
 TrainingObjective = Literal["answers", "text", "dpo", "kto", "distillation"]
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="Show what it would take, and order nothing.")
+]
 
 
 def train(
@@ -37,6 +41,7 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Seed.")] = None,
     priority: Priority = None,
     fields: Fields = None,
+    estimate: Estimate = False,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
@@ -44,20 +49,21 @@ def train(
     with connect(context.obj) as client:
         sort = FILE if dataset.startswith("file-") else DATASET
         given = {
-            "model": MODEL.full_id(client, model),
+            **{"model": MODEL.full_id(client, model), "suffix": name, "seed": seed},
             "training_file": sort.full_id(client, dataset),
-            "suffix": name,
-            "training_method": method,
-            "objective": objective,
+            **{"training_method": method, "objective": objective},
             "teacher": teacher and MODEL.full_id(client, teacher),
-            "hyperparameters.epochs": epochs,
+            **{"hyperparameters.epochs": epochs, "hyperparameters.batch_size": batch_size},
             "hyperparameters.learning_rate": learning_rate,
-            "hyperparameters.batch_size": batch_size,
-            "seed": seed,
             "priority": priority,
         }
-        answer: Any = client.fine_tuning.jobs.create(**body_of(given, fields))
-        follow_order(client, answer, wait=wait, as_json=as_json)
+        body: Any = body_of(given, fields)
+        if estimate:
+            found = client.fine_tuning.jobs.estimate(**body)
+            print_table_of(found, estimate_facts(found), as_json=as_json)
+        else:
+            answer = client.fine_tuning.jobs.create(**body)
+            follow_order(client, answer, wait=wait, as_json=as_json)
 
 
 Form = Annotated[

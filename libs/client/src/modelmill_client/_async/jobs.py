@@ -193,6 +193,11 @@ class AsyncFineTuningJobs(AsyncResource):
         )
         return cast(types.FineTuningJob, made)
 
+    async def estimate(self, **body: Unpack[types.FineTuningBody]) -> types.FineTuningEstimate:
+        """What a fine-tuning would read, need and take; nothing is ordered."""
+        found = await self._transport.call("POST", path_of(*TUNING, "estimate"), json=body)
+        return cast(types.FineTuningEstimate, found)
+
     def list(
         self,
         *,

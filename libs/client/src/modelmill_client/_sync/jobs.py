@@ -192,6 +192,11 @@ class FineTuningJobs(Resource):
         )
         return cast(types.FineTuningJob, made)
 
+    def estimate(self, **body: Unpack[types.FineTuningBody]) -> types.FineTuningEstimate:
+        """What a fine-tuning would read, need and take; nothing is ordered."""
+        found = self._transport.call("POST", path_of(*TUNING, "estimate"), json=body)
+        return cast(types.FineTuningEstimate, found)
+
     def list(
         self,
         *,

@@ -5,6 +5,20 @@ import type { Job } from "./types";
 
 export const TRAININGS = "/v1/fine_tuning/jobs";
 
+/** What a training would take; null is not known. */
+export interface TrainingEstimate {
+  n_epochs: number | null;
+  batch_size: number | null;
+  steps: number | null;
+  trained_tokens: number | null;
+  seconds: number | null;
+  earlier_job_ids: string[];
+  peak_memory_bytes: number;
+  worker_memory_bytes: number;
+  waiting_reason: string | null;
+  notes: string[];
+}
+
 /** Of which training begins; a build is made of one. */
 export const TRAINABLE_FORMS: readonly string[] = ["safetensors", "adapter"];
 

@@ -1,4 +1,4 @@
-/** A new training: a form of what the API takes, the request beside it, and the order. */
+/** A new training: a form of what the API takes, what it would take and the request beside it, and the order. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useApiDocument } from "../api/api_document";
 import { applies, type BodyField, type Values } from "../api/body_fields";
@@ -13,7 +13,7 @@ import { named, t } from "../i18n";
 import { BodyFieldInput, type Option } from "../parts/body_field";
 import { Refusal, Shown } from "../parts/states";
 import { addressOf, place } from "../routing";
-import { EarlierTrainings } from "./earlier_trainings";
+import { EstimateBeside } from "./training_estimate";
 import { TrainingTexts } from "./training_texts";
 
 const LISTED = 100;
@@ -77,8 +77,8 @@ function TrainingForm({ fields, order }: { fields: BodyField[]; order: JsonObjec
       </form>
       <div class="aside">
         <DatasetRows dataset={choices.datasets?.find((each) => each.id === values.training_file)} />
+        <EstimateBeside order={Object.keys(errors).length > 0 ? null : sent} />
         <TrainingTexts order={sent} />
-        <EarlierTrainings model={values.model ?? ""} />
       </div>
     </div>
   );

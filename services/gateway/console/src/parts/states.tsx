@@ -23,14 +23,19 @@ export function Shown<T>({ of, children }: ShownProps<T>) {
   );
 }
 
-/** Why something could not be done, in the words of the API. */
+/** Why something could not be done, each reason in the words of the API. */
+export function reasonsIn(error: unknown): string[] {
+  if (error instanceof UnreachableError) return [t("state.unreachable")];
+  if (!(error instanceof ApiError)) return [String(error)];
+  return error.errors.length > 1 ? error.errors : [error.message];
+}
+
+/** The same, told at once. */
 export function Refusal({ error }: { error: unknown }) {
-  if (error instanceof UnreachableError) return <p role="alert">{t("state.unreachable")}</p>;
-  if (!(error instanceof ApiError)) return <p role="alert">{String(error)}</p>;
-  const reasons = error.errors.length > 1 ? error.errors : [error.message];
+  if (!(error instanceof ApiError)) return <p role="alert">{reasonsIn(error)}</p>;
   return (
     <div role="alert" class="refusal">
-      {reasons.map((reason) => (
+      {reasonsIn(error).map((reason) => (
         <p key={reason}>{reason}</p>
       ))}
       {error.code === "permission_denied" && <p>{t("state.scope")}</p>}

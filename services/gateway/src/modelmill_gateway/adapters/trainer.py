@@ -8,8 +8,11 @@ from modelmill.trainer.v1 import evaluation_pb2 as pb
 from modelmill.trainer.v1.trainer_service_pb2 import (
     ListStepFiguresRequest,
     RetireModelRequest,
+    SizeFineTuningJobRequest,
+    SizeFineTuningJobResponse,
     StepFigures,
     StreamStepMetricsRequest,
+    TrainSpec,
 )
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from modelmill_job_index.metric_series import MetricSeries
@@ -27,6 +30,19 @@ class GrpcTrainer:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = TrainerServiceStub(channel)
+
+    async def size_training(self, spec: TrainSpec, *, tenant: str) -> SizeFineTuningJobResponse:
+        """What a training would read and need.
+
+        Raises:
+            InvalidInputError: the spec is wrong; lists every error.
+            NotFoundError: base model or dataset is unknown, and nothing else is wrong.
+            PreconditionError: there is nobody to give a teacher's answers.
+            UnavailableError: the trainer or the store does not answer.
+        """
+        request = SizeFineTuningJobRequest(tenant=tenant, spec=spec)
+        with domain_errors(PEER):
+            return await self._stub.SizeFineTuningJob(request, timeout=CALL_SECONDS)
 
     async def step_figures(
         self, tenant: str, job_id: str, after_step: int | None = None

@@ -188,6 +188,13 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
     ),
     (JOBS, "/v1/fine_tuning/jobs", NO_MODELS): (
         ("POST", "", "create_fine_tuning", "Create a fine-tuning job.", TRAINED),
+        (
+            "POST",
+            "/estimate",
+            "estimate_fine_tuning",
+            "Estimate a fine-tuning job before it is ordered.",
+            TRAINED,
+        ),
         ("GET", "", "list_fine_tuning", "List fine-tuning jobs."),
         ("GET", "/{job_id}", "get_fine_tuning", "Get a fine-tuning job."),
     ),
@@ -361,6 +368,7 @@ ANSWERING = frozenset(
     {
         *("generate", "chat", "complete", "respond", "messages", "count_tokens", "embed"),
         *("moderate", "record_feedback", "preview_dataset", "test_webhook"),
+        "estimate_fine_tuning",
         # The file is a change once its parts are joined.
         "add_upload_part",
     }

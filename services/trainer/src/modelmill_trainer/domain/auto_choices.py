@@ -35,6 +35,11 @@ MOST_TOKENS = 16_384
 """Tokens of an optimizer step at most: with long rows fewer rows suffice."""
 STEPS, MOST_EPOCHS = 100, 5
 """A small dataset is repeated until the run has STEPS steps, for at most MOST_EPOCHS epochs."""
+TRIAL_FACTORS = (1 / 3, 1.0, 3.0)
+"""Factors on the automatic rate in a search; finer steps differ by less than seeds do."""
+TRIAL_SHARE = 0.25
+"""Length of a trial, as a share of the run's steps."""
+FEWEST_TRIAL_STEPS, MOST_TRIAL_STEPS = 10, 60
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,15 @@ class AutoChoices(JsonValue):
 
 def decide_auto_choices(choices: HyperParameters, facts: RunSize) -> AutoChoices:
     """Resolve the fields that are 0 in `choices`; given values stay."""
+    length = decide_length(choices, facts)
+    if choices.learning_rate:
+        return length
+    rate, reason = _rate(choices, facts)
+    return AutoChoices({**length.chosen, "learning_rate": rate}, (*length.reasons, reason))
+
+
+def decide_length(choices: HyperParameters, facts: RunSize) -> AutoChoices:
+    """Resolve batch size and epochs alone, for which the width is not looked at."""
     chosen: dict[str, Any] = {}
     reasons = []
     batch_size, epochs = choices.batch_size, choices.epochs
@@ -90,11 +104,12 @@ def decide_auto_choices(choices: HyperParameters, facts: RunSize) -> AutoChoices
             f"epochs {epochs}, because they make {_steps(facts.rows * epochs, batch_size)} steps: "
             f"at least {STEPS} are wanted, in {MOST_EPOCHS} epochs at most"
         )
-    if not choices.learning_rate:
-        rate, reason = _rate(choices, facts)
-        chosen["learning_rate"] = rate
-        reasons.append(reason)
     return AutoChoices(chosen, tuple(reasons))
+
+
+def trial_steps(steps: int) -> int:
+    """Steps of each trial of a rate search, before a run of so many."""
+    return min(max(ceil(TRIAL_SHARE * steps), FEWEST_TRIAL_STEPS), MOST_TRIAL_STEPS, steps)
 
 
 def _batch_size(choices: HyperParameters, facts: RunSize) -> int:

@@ -8,6 +8,7 @@ from modelmill.trainer.v1 import evaluation_pb2 as evaluation
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
 from modelmill_bus.subjects import token
+from modelmill_jobs.sizes import as_resources
 
 from modelmill_trainer.create_evaluation_job import CreateEvaluationJob
 from modelmill_trainer.create_fine_tuning_job import CreateFineTuningJob
@@ -16,6 +17,7 @@ from modelmill_trainer.list_evaluation_rows import ListEvaluationRows
 from modelmill_trainer.list_step_figures import ListStepFigures
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
+from modelmill_trainer.size_training import SizedTraining, SizeTraining
 from modelmill_trainer.stream_step_metrics import StreamStepMetrics
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -25,6 +27,7 @@ class TrainerServicer(TrainerServiceServicer):
     def __init__(
         self,
         create_fine_tuning_job: CreateFineTuningJob,
+        size_training: SizeTraining,
         list_step_figures: ListStepFigures,
         stream_step_metrics: StreamStepMetrics,
         retire_model: RetireModel,
@@ -33,6 +36,7 @@ class TrainerServicer(TrainerServiceServicer):
         list_evaluation_rows: ListEvaluationRows,
     ) -> None:
         self._create_fine_tuning_job = create_fine_tuning_job
+        self._size_training = size_training
         self._list_step_figures = list_step_figures
         self._stream_step_metrics = stream_step_metrics
         self._retire_model = retire_model
@@ -51,6 +55,13 @@ class TrainerServicer(TrainerServiceServicer):
             priority=request.priority,
         )
         return pb.CreateFineTuningJobResponse(job_id=accepted.job_id, sequence=accepted.sequence)
+
+    async def SizeFineTuningJob(
+        self, request: pb.SizeFineTuningJobRequest, context: Context
+    ) -> pb.SizeFineTuningJobResponse:
+        return _size_message(
+            await self._size_training(token(request.tenant, "tenant"), request.spec)
+        )
 
     async def ListStepFigures(
         self, request: pb.ListStepFiguresRequest, context: Context
@@ -122,3 +133,20 @@ class TrainerServicer(TrainerServiceServicer):
             wanted=filter_of(request.filter),
         )
         return page_message(page)
+
+
+def _size_message(sized: SizedTraining) -> pb.SizeFineTuningJobResponse:
+    message = pb.SizeFineTuningJobResponse(
+        spec=sized.spec,
+        train_rows=sized.train_rows,
+        test_rows=sized.test_rows,
+        base_bytes=sized.base_bytes,
+        needs=as_resources(sized.needs),
+        worker=as_resources(sized.worker),
+        notes=sized.notes,
+    )
+    if reads := sized.reads:
+        message.row_tokens = reads.row_tokens
+        message.epochs, message.batch_size = reads.epochs, reads.batch_size
+        message.row_visits, message.trial_row_visits = reads.row_visits, reads.trial_visits
+    return message

@@ -9,7 +9,13 @@ from pathlib import Path
 from modelmill_jobs.child import ChildFailure, ChildPort, Preempted
 from transformers import AutoConfig
 
-from modelmill_trainer.domain.auto_choices import AutoChoices, RunSize, decide_auto_choices
+from modelmill_trainer.domain.auto_choices import (
+    TRIAL_FACTORS,
+    AutoChoices,
+    RunSize,
+    decide_auto_choices,
+    trial_steps,
+)
 from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
 from modelmill_trainer.training.checkpoint import read_progress
@@ -22,11 +28,6 @@ from modelmill_trainer.training.step import Stepper
 from modelmill_trainer.training.token_rows import tokens_in
 from modelmill_trainer.training.update import LocalUpdate
 
-FACTORS = (1 / 3, 1.0, 3.0)
-"""Factors on the automatic rate; finer steps differ by less than seeds do."""
-SHARE = 0.25
-"""Length of a trial, as a share of the run's steps."""
-FEWEST_STEPS, MOST_STEPS = 10, 60
 VALID_ROWS = 200
 """Maximum validation rows of a trial."""
 TRIAL_SECONDS = 300.0
@@ -97,10 +98,10 @@ def search_rate(
             "Give valid a share of the dataset, or leave out search_learning_rate.",
         )
     plan = plan_training(len(splits["train"]), request.hyper_parameters)
-    steps = min(max(math.ceil(SHARE * plan.steps), FEWEST_STEPS), MOST_STEPS, plan.steps)
+    steps = trial_steps(plan.steps)
     middle = request.hyper_parameters.learning_rate
     losses: dict[float, float] = {}
-    for factor in FACTORS:
+    for factor in TRIAL_FACTORS:
         rate = min(float(f"{middle * factor:.2g}"), 1.0)
         trial = replace(request.hyper_parameters, learning_rate=rate, max_steps=steps)
         done = len(losses) * steps
@@ -153,7 +154,7 @@ def _trial(
             port.report(
                 "search rate",
                 done=done + step + 1,
-                total=len(FACTORS) * plan.steps,
+                total=len(TRIAL_FACTORS) * plan.steps,
                 unit="step",
                 max_silence_seconds=TRIAL_SECONDS,
             )

@@ -2302,6 +2302,129 @@ class CreateFineTuningJobResponse(_message.Message):
 Global___CreateFineTuningJobResponse: _TypeAlias = CreateFineTuningJobResponse  # noqa: Y015
 
 @_typing.final
+class EstimateFineTuningRequest(_message.Message):
+    """Asks what a fine-tuning job would take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spec(self) -> _trainer_service_pb2.TrainSpec:
+        """As of CreateFineTuningJob."""
+
+    def __init__(
+        self,
+        *,
+        spec: _trainer_service_pb2.TrainSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateFineTuningRequest: _TypeAlias = EstimateFineTuningRequest  # noqa: Y015
+
+@_typing.final
+class EstimateFineTuningResponse(_message.Message):
+    """What it would take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    TRAIN_ROWS_FIELD_NUMBER: _builtins.int
+    TEST_ROWS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    TRAINED_TOKENS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    EARLIER_JOB_IDS_FIELD_NUMBER: _builtins.int
+    PEAK_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    WAITING_REASON_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    train_rows: _builtins.int
+    """Rows of the train split; absent while the dataset is not ready."""
+    test_rows: _builtins.int
+    """Rows of the test split that base and model answer at the end."""
+    epochs: _builtins.float
+    """Passes over the train split; absent where rows or their tokens are not known."""
+    batch_size: _builtins.int
+    """Rows per optimizer step; absent where rows or their tokens are not known."""
+    trained_tokens: _builtins.int
+    """Tokens over all epochs; absent where they are not known."""
+    seconds: _builtins.float
+    """Absent where tokens are not known."""
+    peak_memory_bytes: _builtins.int
+    """Of the run, as far as is known."""
+    waiting_reason: _builtins.str
+    """Why it would wait for a larger worker; empty where one is large enough."""
+    @_builtins.property
+    def spec(self) -> _trainer_service_pb2.TrainSpec:
+        """The spec as it would be recorded."""
+
+    @_builtins.property
+    def earlier_job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Trainings that time and memory are taken from; empty where they are by a rule."""
+
+    @_builtins.property
+    def needs(self) -> _job_pb2.Resources:
+        """What a worker must have."""
+
+    @_builtins.property
+    def worker(self) -> _job_pb2.Resources:
+        """The largest worker that was seen."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is not known, and why."""
+
+    def __init__(
+        self,
+        *,
+        spec: _trainer_service_pb2.TrainSpec | None = ...,
+        train_rows: _builtins.int | None = ...,
+        test_rows: _builtins.int = ...,
+        epochs: _builtins.float | None = ...,
+        batch_size: _builtins.int | None = ...,
+        trained_tokens: _builtins.int | None = ...,
+        seconds: _builtins.float | None = ...,
+        earlier_job_ids: _abc.Iterable[_builtins.str] | None = ...,
+        peak_memory_bytes: _builtins.int = ...,
+        needs: _job_pb2.Resources | None = ...,
+        worker: _job_pb2.Resources | None = ...,
+        waiting_reason: _builtins.str = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_seconds", b"_seconds", "_train_rows", b"_train_rows", "_trained_tokens", b"_trained_tokens", "batch_size", b"batch_size", "epochs", b"epochs", "needs", b"needs", "seconds", b"seconds", "spec", b"spec", "train_rows", b"train_rows", "trained_tokens", b"trained_tokens", "worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_seconds", b"_seconds", "_train_rows", b"_train_rows", "_trained_tokens", b"_trained_tokens", "batch_size", b"batch_size", "earlier_job_ids", b"earlier_job_ids", "epochs", b"epochs", "needs", b"needs", "notes", b"notes", "peak_memory_bytes", b"peak_memory_bytes", "seconds", b"seconds", "spec", b"spec", "test_rows", b"test_rows", "train_rows", b"train_rows", "trained_tokens", b"trained_tokens", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
+    _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
+    _WhichOneofReturnType__epochs: _TypeAlias = _typing.Literal["epochs"]  # noqa: Y015
+    _WhichOneofArgType__epochs: _TypeAlias = _typing.Literal["_epochs", b"_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__train_rows: _TypeAlias = _typing.Literal["train_rows"]  # noqa: Y015
+    _WhichOneofArgType__train_rows: _TypeAlias = _typing.Literal["_train_rows", b"_train_rows"]  # noqa: Y015
+    _WhichOneofReturnType__trained_tokens: _TypeAlias = _typing.Literal["trained_tokens"]  # noqa: Y015
+    _WhichOneofArgType__trained_tokens: _TypeAlias = _typing.Literal["_trained_tokens", b"_trained_tokens"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__train_rows) -> _WhichOneofReturnType__train_rows | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trained_tokens) -> _WhichOneofReturnType__trained_tokens | None: ...
+
+Global___EstimateFineTuningResponse: _TypeAlias = EstimateFineTuningResponse  # noqa: Y015
+
+@_typing.final
 class CreateOptimizationRequest(_message.Message):
     """Asks for a build."""
 

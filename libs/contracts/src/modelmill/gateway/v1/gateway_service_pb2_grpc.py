@@ -192,6 +192,11 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobResponse.FromString,
                 _registered_method=True)
+        self.EstimateFineTuning = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/EstimateFineTuning',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateFineTuningRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateFineTuningResponse.FromString,
+                _registered_method=True)
         self.CreateOptimization = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/CreateOptimization',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.SerializeToString,
@@ -582,6 +587,13 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EstimateFineTuning(self, request, context):
+        """What a fine-tuning job would read, need and take; nothing is ordered. Refused as the job would be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateOptimization(self, request, context):
         """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does.
         """
@@ -931,6 +943,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.CreateFineTuningJob,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobResponse.SerializeToString,
+            ),
+            'EstimateFineTuning': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateFineTuning,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateFineTuningRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateFineTuningResponse.SerializeToString,
             ),
             'CreateOptimization': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateOptimization,
@@ -1883,6 +1900,33 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/CreateFineTuningJob',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateFineTuning(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/EstimateFineTuning',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateFineTuningRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateFineTuningResponse.FromString,
             options,
             channel_credentials,
             insecure,

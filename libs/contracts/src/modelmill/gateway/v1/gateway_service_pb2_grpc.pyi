@@ -177,6 +177,8 @@ class GatewayServiceStub:
     """
     CreateFineTuningJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
+    EstimateFineTuning: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.EstimateFineTuningRequest, _gateway_service_pb2.EstimateFineTuningResponse]
+    """What a fine-tuning job would read, need and take; nothing is ordered. Refused as the job would be."""
     CreateOptimization: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]
     """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does."""
     CreateEvaluation: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateEvaluationRequest, _gateway_service_pb2.CreateEvaluationResponse]
@@ -426,6 +428,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """
     CreateFineTuningJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]  # type: ignore[assignment]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
+    EstimateFineTuning: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.EstimateFineTuningRequest, _gateway_service_pb2.EstimateFineTuningResponse]  # type: ignore[assignment]
+    """What a fine-tuning job would read, need and take; nothing is ordered. Refused as the job would be."""
     CreateOptimization: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]  # type: ignore[assignment]
     """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does."""
     CreateEvaluation: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateEvaluationRequest, _gateway_service_pb2.CreateEvaluationResponse]  # type: ignore[assignment]
@@ -858,6 +862,14 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.CreateFineTuningJobResponse, _abc.Awaitable[_gateway_service_pb2.CreateFineTuningJobResponse]]:
         """Accepts a fine-tuning job. Fails as CreateDataset does."""
+
+    @_abc_1.abstractmethod
+    def EstimateFineTuning(
+        self,
+        request: _gateway_service_pb2.EstimateFineTuningRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.EstimateFineTuningResponse, _abc.Awaitable[_gateway_service_pb2.EstimateFineTuningResponse]]:
+        """What a fine-tuning job would read, need and take; nothing is ordered. Refused as the job would be."""
 
     @_abc_1.abstractmethod
     def CreateOptimization(

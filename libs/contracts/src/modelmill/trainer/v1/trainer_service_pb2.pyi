@@ -191,6 +191,123 @@ class CreateFineTuningJobResponse(_message.Message):
 Global___CreateFineTuningJobResponse: _TypeAlias = CreateFineTuningJobResponse  # noqa: Y015
 
 @_typing.final
+class SizeFineTuningJobRequest(_message.Message):
+    """Asks what a fine-tuning job would read and need."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    @_builtins.property
+    def spec(self) -> Global___TrainSpec:
+        """What to train."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        spec: Global___TrainSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SizeFineTuningJobRequest: _TypeAlias = SizeFineTuningJobRequest  # noqa: Y015
+
+@_typing.final
+class SizeFineTuningJobResponse(_message.Message):
+    """What it would read and need."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    TRAIN_ROWS_FIELD_NUMBER: _builtins.int
+    TEST_ROWS_FIELD_NUMBER: _builtins.int
+    ROW_TOKENS_FIELD_NUMBER: _builtins.int
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    ROW_VISITS_FIELD_NUMBER: _builtins.int
+    TRIAL_ROW_VISITS_FIELD_NUMBER: _builtins.int
+    BASE_BYTES_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    train_rows: _builtins.int
+    """Rows of the train split; absent while the dataset is not ready."""
+    test_rows: _builtins.int
+    """Rows of the test split, which base and model answer at the end; 0 where they are not scored."""
+    row_tokens: _builtins.float
+    """Tokens of a row on average, as the base reads them; absent where they are not known."""
+    epochs: _builtins.float
+    """Passes over the train split, given or decided; absent without row_tokens."""
+    batch_size: _builtins.int
+    """Rows per optimizer step, given or decided; absent without row_tokens."""
+    row_visits: _builtins.int
+    """Rows over all epochs; 0 without row_tokens."""
+    trial_row_visits: _builtins.int
+    """Rows of short runs before them, which search the learning rate."""
+    base_bytes: _builtins.int
+    """Bytes of the base."""
+    @_builtins.property
+    def spec(self) -> Global___TrainSpec:
+        """The spec as it would be recorded."""
+
+    @_builtins.property
+    def needs(self) -> _job_pb2.Resources:
+        """What a worker must have."""
+
+    @_builtins.property
+    def worker(self) -> _job_pb2.Resources:
+        """What a worker has, as far as the trainer knows."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is not known, and why."""
+
+    def __init__(
+        self,
+        *,
+        spec: Global___TrainSpec | None = ...,
+        train_rows: _builtins.int | None = ...,
+        test_rows: _builtins.int = ...,
+        row_tokens: _builtins.float | None = ...,
+        epochs: _builtins.float | None = ...,
+        batch_size: _builtins.int | None = ...,
+        row_visits: _builtins.int = ...,
+        trial_row_visits: _builtins.int = ...,
+        base_bytes: _builtins.int = ...,
+        needs: _job_pb2.Resources | None = ...,
+        worker: _job_pb2.Resources | None = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_row_tokens", b"_row_tokens", "_train_rows", b"_train_rows", "batch_size", b"batch_size", "epochs", b"epochs", "needs", b"needs", "row_tokens", b"row_tokens", "spec", b"spec", "train_rows", b"train_rows", "worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_row_tokens", b"_row_tokens", "_train_rows", b"_train_rows", "base_bytes", b"base_bytes", "batch_size", b"batch_size", "epochs", b"epochs", "needs", b"needs", "notes", b"notes", "row_tokens", b"row_tokens", "row_visits", b"row_visits", "spec", b"spec", "test_rows", b"test_rows", "train_rows", b"train_rows", "trial_row_visits", b"trial_row_visits", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
+    _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
+    _WhichOneofReturnType__epochs: _TypeAlias = _typing.Literal["epochs"]  # noqa: Y015
+    _WhichOneofArgType__epochs: _TypeAlias = _typing.Literal["_epochs", b"_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__row_tokens: _TypeAlias = _typing.Literal["row_tokens"]  # noqa: Y015
+    _WhichOneofArgType__row_tokens: _TypeAlias = _typing.Literal["_row_tokens", b"_row_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__train_rows: _TypeAlias = _typing.Literal["train_rows"]  # noqa: Y015
+    _WhichOneofArgType__train_rows: _TypeAlias = _typing.Literal["_train_rows", b"_train_rows"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__row_tokens) -> _WhichOneofReturnType__row_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__train_rows) -> _WhichOneofReturnType__train_rows | None: ...
+
+Global___SizeFineTuningJobResponse: _TypeAlias = SizeFineTuningJobResponse  # noqa: Y015
+
+@_typing.final
 class TrainSpec(_message.Message):
     """A training run. Also the spec of a job of kind "train"."""
 

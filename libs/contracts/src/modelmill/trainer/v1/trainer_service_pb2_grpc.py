@@ -41,6 +41,11 @@ class TrainerServiceStub:
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.FromString,
                 _registered_method=True)
+        self.SizeFineTuningJob = channel.unary_unary(
+                '/modelmill.trainer.v1.TrainerService/SizeFineTuningJob',
+                request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.SizeFineTuningJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.SizeFineTuningJobResponse.FromString,
+                _registered_method=True)
         self.CreateEvaluationJob = channel.unary_unary(
                 '/modelmill.trainer.v1.TrainerService/CreateEvaluationJob',
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobRequest.SerializeToString,
@@ -84,6 +89,15 @@ class TrainerServiceServicer:
         INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SizeFineTuningJob(self, request, context):
+        """What a fine-tuning job would read and need; nothing is ordered.
+
+        It is refused as CreateFineTuningJob refuses it, but for a job of a dataset, which need not be known.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -163,6 +177,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.FromString,
                     response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.SerializeToString,
             ),
+            'SizeFineTuningJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.SizeFineTuningJob,
+                    request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.SizeFineTuningJobRequest.FromString,
+                    response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.SizeFineTuningJobResponse.SerializeToString,
+            ),
             'CreateEvaluationJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateEvaluationJob,
                     request_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobRequest.FromString,
@@ -222,6 +241,33 @@ class TrainerService:
             '/modelmill.trainer.v1.TrainerService/CreateFineTuningJob',
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.SerializeToString,
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SizeFineTuningJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.trainer.v1.TrainerService/SizeFineTuningJob',
+            modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.SizeFineTuningJobRequest.SerializeToString,
+            modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.SizeFineTuningJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,11 @@ class TrainerServiceStub:
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
     """
+    SizeFineTuningJob: _grpc.UnaryUnaryMultiCallable[_trainer_service_pb2.SizeFineTuningJobRequest, _trainer_service_pb2.SizeFineTuningJobResponse]
+    """What a fine-tuning job would read and need; nothing is ordered.
+
+    It is refused as CreateFineTuningJob refuses it, but for a job of a dataset, which need not be known.
+    """
     CreateEvaluationJob: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.CreateEvaluationJobRequest, _evaluation_pb2.CreateEvaluationJobResponse]
     """Accepts an evaluation job.
 
@@ -97,6 +102,11 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    SizeFineTuningJob: _aio.UnaryUnaryMultiCallable[_trainer_service_pb2.SizeFineTuningJobRequest, _trainer_service_pb2.SizeFineTuningJobResponse]  # type: ignore[assignment]
+    """What a fine-tuning job would read and need; nothing is ordered.
+
+    It is refused as CreateFineTuningJob refuses it, but for a job of a dataset, which need not be known.
     """
     CreateEvaluationJob: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.CreateEvaluationJobRequest, _evaluation_pb2.CreateEvaluationJobResponse]  # type: ignore[assignment]
     """Accepts an evaluation job.
@@ -156,6 +166,17 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def SizeFineTuningJob(
+        self,
+        request: _trainer_service_pb2.SizeFineTuningJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_service_pb2.SizeFineTuningJobResponse, _abc.Awaitable[_trainer_service_pb2.SizeFineTuningJobResponse]]:
+        """What a fine-tuning job would read and need; nothing is ordered.
+
+        It is refused as CreateFineTuningJob refuses it, but for a job of a dataset, which need not be known.
         """
 
     @_abc_1.abstractmethod

@@ -22,6 +22,7 @@ from modelmill_gateway.entrypoints.schemas import (
     files,
     findings,
     fine_tuning,
+    fine_tuning_estimate,
     form_candidates,
     job_comparison,
     job_metrics,
@@ -165,6 +166,11 @@ OPERATIONS = {
     ),
     "create_fine_tuning": Operation(
         fine_tuning.FineTuningJob, fine_tuning.FineTuningBody, refusals=ORDER
+    ),
+    "estimate_fine_tuning": Operation(
+        fine_tuning_estimate.FineTuningEstimate,
+        fine_tuning.FineTuningBody,
+        refusals=(404, 409, *NEIGHBOUR),
     ),
     "list_fine_tuning": Operation(Page[fine_tuning.FineTuningJob], query=queries.FineTuningQuery),
     "get_fine_tuning": Operation(fine_tuning.FineTuningJob),

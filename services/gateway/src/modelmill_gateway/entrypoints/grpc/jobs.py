@@ -10,6 +10,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_CANCEL,
     JOB_DESIRED_STATE_PAUSE,
     JOB_DESIRED_STATE_RUN,
+    JOB_PRIORITY_NORMAL,
     JobDesiredState,
     JobPriority,
 )
@@ -24,13 +25,16 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.messages import (
+    estimate_message,
     event_message,
     idempotency_key_of,
     job_message,
     page_request,
 )
 from modelmill_gateway.ordering.control_job import ControlJob
-from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob, FineTuningOrder
+from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_gateway.ordering.estimate_training import EstimateTraining
+from modelmill_gateway.ordering.fine_tuning_order import FineTuningOrder
 from modelmill_gateway.ordering.order_job import CreateJob
 from modelmill_gateway.ordering.read_job_metrics import (
     DEFAULT_POINTS,
@@ -45,19 +49,21 @@ from modelmill_gateway.ports import Trainer
 
 
 class OrderProcedures:
-    """CreateDataset, CreateFineTuningJob, CreateOptimization, CreateEvaluation,
+    """CreateDataset, CreateFineTuningJob, EstimateFineTuning, CreateOptimization, CreateEvaluation,
     DownloadEvaluation and ListEvaluationRows."""
 
     def __init__(
         self,
         create_dataset: CreateJob[DatasetSpec],
         create_fine_tuning_job: CreateFineTuningJob,
+        estimate_training: EstimateTraining,
         create_optimization: CreateJob[BuildSpec],
         create_evaluation: CreateJob[EvaluationSpec],
         trainer: Trainer,
     ) -> None:
         self._create_dataset = create_dataset
         self._create_fine_tuning_job = create_fine_tuning_job
+        self._estimate_training = estimate_training
         self._create_optimization = create_optimization
         self._create_evaluation = create_evaluation
         self._trainer = trainer
@@ -76,6 +82,12 @@ class OrderProcedures:
             _order(request.spec, request.priority), call.caller, key
         )
         return pb.CreateFineTuningJobResponse(job=job_message(record))
+
+    async def EstimateFineTuning(
+        self, request: pb.EstimateFineTuningRequest, call: RequestContext
+    ) -> pb.EstimateFineTuningResponse:
+        order = _order(request.spec, JOB_PRIORITY_NORMAL)
+        return estimate_message(await self._estimate_training(order, call.caller))
 
     async def CreateOptimization(
         self, request: pb.CreateOptimizationRequest, call: RequestContext

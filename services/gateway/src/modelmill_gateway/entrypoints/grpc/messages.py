@@ -15,11 +15,13 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill_bus.kinds import dataset_id_of
 from modelmill_job_index.index import JobEvent, JobRecord
+from modelmill_jobs.sizes import as_resources
 
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from modelmill_gateway.entrypoints.http.requests import checked_key
 from modelmill_gateway.entrypoints.schemas.jobs import shown_tail, trained_tokens
+from modelmill_gateway.ordering.estimate_training import TrainingEstimate
 
 MessageT = TypeVar("MessageT", bound=Message)
 
@@ -76,6 +78,27 @@ def job_message(record: JobRecord) -> pb.Job:
     if state.error.code:
         job.error.CopyFrom(_shown_error(state.error))
     return job
+
+
+def estimate_message(estimate: TrainingEstimate) -> pb.EstimateFineTuningResponse:
+    """What a training would take; fields that are not known are absent."""
+    sized, step = estimate.sized, estimate.step
+    shown = pb.EstimateFineTuningResponse(
+        spec=sized.spec,
+        test_rows=sized.test_rows,
+        trained_tokens=step.tokens,
+        seconds=step.seconds,
+        earlier_job_ids=estimate.earlier_job_ids,
+        peak_memory_bytes=step.memory_bytes or 0,
+        needs=sized.needs,
+        worker=as_resources(estimate.worker),
+        waiting_reason=estimate.waiting_reason,
+        notes=sized.notes,
+    )
+    for name in ("train_rows", "epochs", "batch_size"):
+        if sized.HasField(name):
+            setattr(shown, name, getattr(sized, name))
+    return shown
 
 
 def dataset_message(dataset: DatasetReady | JobRecord) -> pb.Dataset:

@@ -57,6 +57,11 @@ ROUTE_OF = {
 }
 """The HTTP route that does the same; its scope is the procedure's."""
 
+TRAINING_FIELDS = (
+    *("spec.base_version_id", "spec.adapter_version_id"),
+    *("spec.teacher_version_id", "spec.name"),
+)
+
 MODEL_FIELDS = {
     "Chat": ("call.model",),
     "StreamChat": ("call.model",),
@@ -66,10 +71,8 @@ MODEL_FIELDS = {
     "DeleteAlias": ("name",),
     "CreateDataset": DATASET_FIELDS,
     "PreviewDataset": DATASET_FIELDS,
-    "CreateFineTuningJob": (
-        *("spec.base_version_id", "spec.adapter_version_id"),
-        *("spec.teacher_version_id", "spec.name"),
-    ),
+    "CreateFineTuningJob": TRAINING_FIELDS,
+    "EstimateFineTuning": TRAINING_FIELDS,
     "CreateOptimization": ("spec.source_version_id",),
     "CreateEvaluation": ("spec.model", "spec.compare_to"),
     "CancelJob": ("job_id",),

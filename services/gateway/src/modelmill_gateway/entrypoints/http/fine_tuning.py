@@ -1,5 +1,8 @@
 """Training jobs, as OpenAI's clients order, read and control them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_CANCEL,
     JOB_DESIRED_STATE_PAUSE,
@@ -27,10 +30,12 @@ from modelmill_gateway.entrypoints.schemas.fine_tuning import (
     in_callers_words,
     order_from,
 )
+from modelmill_gateway.entrypoints.schemas.fine_tuning_estimate import FineTuningEstimate
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.entrypoints.schemas.queries import FineTuningQuery
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_gateway.ordering.estimate_training import EstimateTraining
 
 
 class FineTuningRoutes:
@@ -39,11 +44,13 @@ class FineTuningRoutes:
     def __init__(
         self,
         create_fine_tuning_job: CreateFineTuningJob,
+        estimate_training: EstimateTraining,
         control_job: ControlJob,
         events: JobEventReplies,
         jobs: JobIndex,
     ) -> None:
         self._create_fine_tuning_job = create_fine_tuning_job
+        self._estimate_training = estimate_training
         self._events = events
         self._jobs = jobs
         self._training = JobsOfKind(jobs, control_job, TRAIN, "fine-tuning job", self._shown)
@@ -56,11 +63,15 @@ class FineTuningRoutes:
         order = order_from(await read_body(request, FineTuningBody))
         caller = caller_of(request)
         key = idempotency_key_of(request)
-        try:
+        with _said_to_callers():
             record = await self._create_fine_tuning_job(order, caller, key)
-        except InvalidInputError as error:
-            raise InvalidInputError([in_callers_words(each) for each in error.errors]) from error
         return self._shown(record)
+
+    async def estimate_fine_tuning(self, request: Request) -> FineTuningEstimate:
+        order = order_from(await read_body(request, FineTuningBody))
+        with _said_to_callers():
+            estimate = await self._estimate_training(order, caller_of(request))
+        return FineTuningEstimate.of_estimate(estimate)
 
     async def list_fine_tuning(self, request: Request) -> Page[FineTuningJob]:
         wanted = FineTuningQuery.of(request.query_params).metadata
@@ -93,6 +104,15 @@ class FineTuningRoutes:
                 return source
             source = text_of(dataset_job.requested.spec, "file_id") or source
         return source
+
+
+@contextmanager
+def _said_to_callers() -> Iterator[None]:
+    """Within the block, what the trainer says is wrong has the body's names of fields."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise InvalidInputError([in_callers_words(each) for each in error.errors]) from error
 
 
 def _has(record: JobRecord, wanted: dict[str, str] | None) -> bool:

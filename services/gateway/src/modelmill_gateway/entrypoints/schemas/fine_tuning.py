@@ -43,8 +43,8 @@ from modelmill_gateway.entrypoints.schemas.training_choices import (
     TeacherAnswersBody,
     TrainingLimitsBody,
 )
-from modelmill_gateway.ordering.create_fine_tuning_job import FineTuningOrder
 from modelmill_gateway.ordering.find_file import result_file_of
+from modelmill_gateway.ordering.fine_tuning_order import FineTuningOrder
 
 TrainingMethod = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
 Objective = Literal["answers", "text", "dpo", "kto", "distillation"]
