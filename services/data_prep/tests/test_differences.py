@@ -133,7 +133,7 @@ def test_a_row_in_another_split_has_moved() -> None:
 
 
 def test_a_row_of_one_alone_tells_what_the_other_made_of_its_source_row() -> None:
-    first = [record(source, source) for source in range(7)]
+    first = [record(source, source) for source in range(8)]
     first += [record(6, 99, made_by="synonyms@1"), record(0, 0)]
     second = [
         record(0, 0),
@@ -143,6 +143,8 @@ def test_a_row_of_one_alone_tells_what_the_other_made_of_its_source_row() -> Non
         removed(4, "duplicates.exact"),
         record(4, 104),
         record(6, 6),
+        removed(7, "filter.characters.min"),
+        record(7, 107, made_by="synonyms@1"),
     ]
 
     compared = Compared(first, second)
@@ -153,11 +155,12 @@ def test_a_row_of_one_alone_tells_what_the_other_made_of_its_source_row() -> Non
         (3, "quarantined read.not_json", None),
         (4, "changed", 4),
         (5, "absent", None),
+        (7, "dropped filter.characters.min", None),  # what is made of it does not stand for it
         (6, "made", None),
         (0, "repeated", None),
     ]
-    assert compared.reasons(1) == [(1, "changed", 1), (4, "changed", 4)]
-    assert compared.found.reasons[1] == {"changed": 2}
+    assert compared.reasons(1) == [(1, "changed", 1), (4, "changed", 4), (7, "made", None)]
+    assert compared.found.reasons[1] == {"changed": 2, "made": 1}
 
 
 def test_records_that_are_on_the_disk_are_compared_alike(monkeypatch: pytest.MonkeyPatch) -> None:

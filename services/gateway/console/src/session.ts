@@ -3,25 +3,32 @@ import { signal } from "@preact/signals";
 import type { MessageKey } from "./i18n";
 
 const NAME = "modelmill.credential";
+const REASON_NAME = "modelmill.sign_in_reason";
 /** Of what the gateway has told of whoever is signed in. */
 export const IDENTITY_NAME = "modelmill.identity";
 
 /** An API key or a token; empty when nobody is signed in. It lives as long as the tab, also over reloads. */
 export const credential = signal(sessionStorage.getItem(NAME) ?? "");
 
-/** Said above the sign-in form. */
-export const signInReason = signal<MessageKey | null>(null);
+/** Said above the sign-in form, also after a reload. */
+export const signInReason = signal(sessionStorage.getItem(REASON_NAME) as MessageKey | null);
 
 export function signIn(value: string): void {
   sessionStorage.setItem(NAME, value);
   credential.value = value;
-  signInReason.value = null;
+  say(null);
 }
 
 export function signOut(reason: MessageKey | null = null): void {
   sessionStorage.removeItem(NAME);
   sessionStorage.removeItem(IDENTITY_NAME);
   credential.value = "";
+  say(reason);
+}
+
+function say(reason: MessageKey | null): void {
+  if (reason) sessionStorage.setItem(REASON_NAME, reason);
+  else sessionStorage.removeItem(REASON_NAME);
   signInReason.value = reason;
 }
 

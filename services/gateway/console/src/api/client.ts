@@ -41,9 +41,11 @@ export interface Asked {
  * @throws UnreachableError there is no answer.
  */
 export async function send(path: string, asked: Asked = {}): Promise<Response> {
+  const sent = credential.value;
   const answer = await reach(path, asked);
   if (answer.ok) return answer;
-  if (answer.status === 401) signOut("signin.ended");
+  // Whoever has signed in meanwhile stays so.
+  if (answer.status === 401 && sent === credential.value) signOut("signin.ended");
   throw await refusalIn(answer);
 }
 
