@@ -27,6 +27,9 @@ def estimate_of(page: Page) -> Locator:
 
 
 ESTIMATE = "**/v1/fine_tuning/jobs/estimate"
+PAUSE_MS = 400
+FRAMES_MS = 50
+"""Within which the page takes in what was typed."""
 
 
 def test_an_estimate_stands_beside_the_form_with_the_trainings_it_rests_on(
@@ -47,15 +50,23 @@ def test_an_estimate_stands_beside_the_form_with_the_trainings_it_rests_on(
     expect(estimate_of(form)).to_contain_text("By a rule")
 
 
-def test_an_estimate_is_asked_for_once_after_somebody_has_typed(form: Page):
+def test_an_estimate_is_asked_for_once_a_moment_after_somebody_has_typed(form: Page):
     estimate_of(form)
     asked: list[Any] = []
     form.on("request", lambda each: asked.append(each) if "/estimate" in each.url else None)
+    form.clock.install()
+    form.clock.pause_at(form.evaluate("Date.now()") + 1000)
+    rank = form.get_by_label("lora_rank", exact=True)
+
+    for digit in "128":
+        rank.press_sequentially(digit)
+        form.clock.run_for(PAUSE_MS - FRAMES_MS)
+    assert asked == []
 
     with form.expect_response(ESTIMATE) as answered:
-        form.get_by_label("lora_rank", exact=True).press_sequentially("128")
-
+        form.clock.run_for(2 * FRAMES_MS)
     assert answered.value.request.post_data_json["hyperparameters"] == {"lora_rank": 128}
+    form.clock.resume()
     estimate_of(form)
     assert len(asked) == 1
 

@@ -16,17 +16,17 @@ export const signInReason = signal(sessionStorage.getItem(REASON_NAME) as Messag
 export function signIn(value: string): void {
   sessionStorage.setItem(NAME, value);
   credential.value = value;
-  say(null);
+  setReason(null);
 }
 
 export function signOut(reason: MessageKey | null = null): void {
   sessionStorage.removeItem(NAME);
   sessionStorage.removeItem(IDENTITY_NAME);
   credential.value = "";
-  say(reason);
+  setReason(reason);
 }
 
-function say(reason: MessageKey | null): void {
+function setReason(reason: MessageKey | null): void {
   if (reason) sessionStorage.setItem(REASON_NAME, reason);
   else sessionStorage.removeItem(REASON_NAME);
   signInReason.value = reason;
