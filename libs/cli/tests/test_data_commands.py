@@ -312,13 +312,25 @@ def test_datasets_are_compared_side_by_side_and_with_all_by_every_setting(gatewa
     assert ("filter.preset", "*", "standard") in lines
     assert "mapping.layout" not in shown
     assert "rows measured" not in shown
-    assert "ds-1 alone, changed: user: Is [bold]7[/bold] a number?" in shown
+    assert ("dataset", "ds-1", "ds-2") in lines
+    assert ("language", "[ds-1]", "[ds-2]") in lines
+    assert "[ds-1] alone, changed: user: Is [bold]7[/bold] a number?" in shown
     assert "  there: user: Is" in shown
     assert gateway.asked[-2:] == [
         "/v1/datasets/ds-1/comparison/ds-2/rows?limit=3",
         "/v1/datasets/ds-2/comparison/ds-1/rows?limit=3",
     ]
     assert "mapping.layout" in said(capsys, "compare", "ds-1", "ds-2", "--all")
+
+
+def test_datasets_of_one_name_are_told_apart_by_their_ids(gateway, capsys, monkeypatch):
+    same = [{**each, "name": "tickets"} for each in COMPARISON["datasets"]]
+    monkeypatch.setitem(COMPARISON, "datasets", same)
+
+    shown = said(capsys, "compare", "ds-1", "ds-2")
+
+    assert ("language", "ds-1", "ds-2") in [tuple(line.split()) for line in shown.splitlines()]
+    assert "ds-1 alone, changed" in shown
 
 
 def test_a_comparison_for_programs_has_the_rows_of_each_dataset_alone(gateway, capsys):

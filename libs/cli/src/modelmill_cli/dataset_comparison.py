@@ -30,8 +30,8 @@ def print_dataset_comparison(found: Record, *, with_all: bool) -> None:
     Args:
         with_all: also settings that both have alike.
     """
-    names = [each["id"] for each in found["datasets"]]
-    _print("dataset", names, _facts(found))
+    names = _titles(found)
+    _print("dataset", [each["id"] for each in found["datasets"]], _facts(found))
     _print("rows of one alone, in the other", names, _counts(found["unshared"]))
     _print("length", names, _lengths(found["datasets"]))
     for title, name in SHARES:
@@ -58,15 +58,23 @@ def some_unshared_rows(client: Modelmill, first: str, second: str, count: int) -
     }
 
 
-def print_unshared_rows(rows: UnsharedRows) -> None:
+def print_unshared_rows(found: Record, rows: UnsharedRows) -> None:
     """Print a line for each row, and below it what the other has of the same source row."""
     console = Console(highlight=False)
-    for dataset, some in rows.items():
+    for dataset, some in zip(_titles(found), rows.values(), strict=False):
         for each in some:
             words = f"{dataset} alone, {each['because']}: {said_of(each['row'])}"
             console.print(plain(words), soft_wrap=True)
             if each["other_row"]:
                 console.print(f"  there: {plain(said_of(each['other_row']))}", soft_wrap=True)
+
+
+def _titles(found: Record) -> list[str]:
+    """Names, which are shorter than ids, where they tell the datasets apart."""
+    names = [each["name"] for each in found["datasets"]]
+    if all(names) and len(set(names)) == len(names):
+        return names
+    return [each["id"] for each in found["datasets"]]
 
 
 def _print(title: str, names: Sequence[str], lines: Sequence[Line]) -> None:

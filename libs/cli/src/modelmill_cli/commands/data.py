@@ -208,7 +208,7 @@ def compare(
         print_json({**found, "rows": unshared})
         return
     print_dataset_comparison(found, with_all=with_all)
-    print_unshared_rows(unshared)
+    print_unshared_rows(found, unshared)
 
 
 @app.command()
@@ -324,7 +324,7 @@ def _mapping(system: str, user: str, answer: str, layout: str) -> types.MappingB
     if not layout and not (user and answer):
         raise InvalidInputError(
             "say what a row becomes: --user '{question}' --answer '{answer}', with names of the"
-            " file's columns, or --layout NAME"
+            " file's columns, or --layout NAME. `mill data preview FILE` proposes it"
         )
     return {
         "system_template": system,
