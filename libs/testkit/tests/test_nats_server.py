@@ -1,9 +1,11 @@
 """The throwaway broker does what tests of crashes rely on."""
 
+import asyncio
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from urllib.parse import urlsplit
 
 import nats
@@ -12,6 +14,7 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import file_state
 from modelmill_testkit.nats_server import run_nats
+from modelmill_testkit.shared_nats import SharedServers
 from modelmill_testkit.waiting import eventually
 
 
@@ -74,3 +77,26 @@ def test_a_shared_broker_ends_with_the_program_that_started_it():
     url = subprocess.run([sys.executable, "-c", LEASE], capture_output=True, text=True).stdout
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((urlsplit(url).hostname, urlsplit(url).port))
+
+
+async def test_a_lease_holds_no_message_of_the_last_while_its_streams_are_being_removed(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    servers = SharedServers()
+    held = []
+    for _ in range(2):
+        async with servers.lease() as server:
+            client = await nats.connect(server.url, token=server.token)
+            js = client.jetstream()
+            await js.add_stream(name="EVENTS", subjects=["events"])
+            held.append((await js.stream_info("EVENTS")).state.messages)
+            await js.publish("events", b"one")
+            await client.close()
+        [streams] = tmp_path.glob("shared-nats-*/0/jetstream/jetstream/*/streams")
+        slow = streams / ".EVENTS" / "msgs"
+        slow.mkdir(parents=True, exist_ok=True)
+        asyncio.get_running_loop().call_later(0.3, shutil.rmtree, slow.parent)
+    servers.stop()
+
+    assert held == [0, 0]

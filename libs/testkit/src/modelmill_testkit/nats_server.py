@@ -82,6 +82,10 @@ class NatsServer:
         """SIGCONT after `pause`."""
         self._running().send_signal(signal.SIGCONT)
 
+    def removals(self) -> list[Path]:
+        """Folders of deleted streams that the server is still removing, in the background."""
+        return list(self._store.glob("jetstream/jetstream/*/streams/.*"))
+
     def _spawn(self) -> subprocess.Popen[bytes]:
         self._store.mkdir(parents=True, exist_ok=True)
         config = self._store / "nats.conf"

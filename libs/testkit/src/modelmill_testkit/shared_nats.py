@@ -20,6 +20,7 @@ from nats.js.client import JetStreamContext
 
 from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.ports import free_port
+from modelmill_testkit.waiting import eventually
 
 _starting: ContextVar[bool] = ContextVar("starting_shared_nats", default=False)
 
@@ -105,6 +106,9 @@ def _announced() -> Iterator[None]:
 
 
 async def _delete_streams(server: NatsServer) -> None:
+    # A deletion renames the stream's folder. It fails unheard where one of that name is not yet
+    # removed, and the next stream of the name has the messages of the last.
+    await eventually(lambda: not server.removals(), within=60)
     client = await nats.connect(server.url, token=server.token)
     stream_manager: JetStreamContext = client.jetstream()
     for stream in await stream_manager.streams_info():
