@@ -1,6 +1,7 @@
 """Every domain error has a status, crosses a real socket, and comes back as itself."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator, Callable
 
@@ -43,7 +44,7 @@ class Raising(pb_grpc.ModerationServiceServicer):
     """Raises what it is told to, from a unary and from a streaming handler."""
 
     def __init__(self) -> None:
-        self.error: Exception = RuntimeError("unset")
+        self.error: Exception | type[Exception] = RuntimeError("unset")
         self.hangs = False
 
     async def Check(self, request, context):
@@ -106,6 +107,47 @@ async def test_a_domain_error_comes_back_as_itself_from_a_stream(running, error)
             await read_all(pb_grpc.ModerationServiceStub(channel))
     assert received == ["first"]
     assert vars(caught.value) == vars(error)
+
+
+KINDS = (PreconditionError, grpc.aio.AioRpcError, grpc.aio.AbortError)
+
+
+class FreshError(PreconditionError):
+    """Another one for each call."""
+
+    def __init__(self) -> None:
+        super().__init__("no bundle")
+
+
+async def call(stub: pb_grpc.ModerationServiceStub, *, streams: bool) -> None:
+    if streams:
+        async for _ in stub.Guard(iter([]), timeout=5):
+            pass
+    else:
+        await stub.Check(pb.CheckRequest(), timeout=5)
+
+
+async def refused(stub: pb_grpc.ModerationServiceStub, *, streams: bool) -> None:
+    with pytest.raises(PreconditionError), domain_errors():
+        await call(stub, streams=streams)
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_refused_call_leaves_no_error_for_the_collector(running, streams):
+    running.servicer.error = FreshError
+    async with open_channel(running.target, SECRET) as channel:
+        stub = pb_grpc.ModerationServiceStub(channel)
+        await refused(stub, streams=streams)
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                await refused(stub, streams=streams)
+            held = [each for each in gc.get_objects() if isinstance(each, KINDS)]
+        finally:
+            gc.enable()
+    # The last call may not have ended yet.
+    assert len(held) < 10
 
 
 LONG = [

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from modelmill_service_kit.errors import DeadlineError, UnavailableError, UnreachableError
+from modelmill_service_kit.errors import (
+    DeadlineError,
+    DomainError,
+    UnavailableError,
+    UnreachableError,
+)
 from modelmill_service_kit.grpc_server import MAX_MESSAGE_BYTES, TAKES_CALLS
 from modelmill_service_kit.observed_channel import ObservedChannel
 from modelmill_service_kit.ports import ALTERNATIVES, MAX_RECONNECT_SECONDS
@@ -82,21 +87,29 @@ def domain_errors(peer: str = "the service") -> Iterator[None]:
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.CANCELLED:
-            raise UnavailableError(f"{peer} is stopping, and ended the call. Retry") from error
-        if error.details() == ANSWER_LOST:
-            raise UnavailableError(f"{peer} ended a call that was being sent. Retry") from error
-        refusal = error_from_rpc(error)
-        if refusal is None:
+        meant = _meant_by(error, peer)
+        if meant is None:
             raise
-        if was_said_by_a_service(error):
-            raise refusal from error
-        if isinstance(refusal, DeadlineError):
-            raise DeadlineError(f"{peer} did not answer in time") from error
-        if isinstance(refusal, UnavailableError):
-            _say_why_not_believed(peer, error)
-            raise UnreachableError(f"{peer} does not answer") from error
-        raise
+        try:
+            raise meant from error
+        finally:
+            del meant  # An error that a frame of its own traceback names is a cycle.
+
+
+def _meant_by(error: grpc.aio.AioRpcError, peer: str) -> DomainError | None:
+    if error.code() is grpc.StatusCode.CANCELLED:
+        return UnavailableError(f"{peer} is stopping, and ended the call. Retry")
+    if error.details() == ANSWER_LOST:
+        return UnavailableError(f"{peer} ended a call that was being sent. Retry")
+    refusal = error_from_rpc(error)
+    if was_said_by_a_service(error):
+        return refusal
+    if isinstance(refusal, DeadlineError):
+        return DeadlineError(f"{peer} did not answer in time")
+    if isinstance(refusal, UnavailableError):
+        _say_why_not_believed(peer, error)
+        return UnreachableError(f"{peer} does not answer")
+    return None
 
 
 def _say_why_not_believed(peer: str, error: grpc.aio.AioRpcError) -> None:
