@@ -80,7 +80,8 @@ second-python-test: ## `make test` with all examples of properties and `make jou
 	$(MAKE) journeys VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
 
 drills: install ## Services, workers and brokers killed, frozen, flooded and cut off, in short form
-	$(PYTEST) --only-tier drills $(call workers,2,loadfile)
+	$(PYTEST) --only-tier drills -m "not alone" $(call workers,2,worksteal)
+	$(PYTEST) --only-tier drills -m alone
 
 release-check: drills second-python-test stack-test api-test ray-test clients-test console-journeys demo ## What .ci/run leaves out or has in short form; before a release
 

@@ -12,6 +12,7 @@ SHORT_RATIO = 10.0
 """On a machine with other work; where rules hold up the loop it is beyond 50."""
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("patterns", [PATTERNS, EVERYWHERE])
 async def test_costly_rules_of_one_tenant_leave_anothers_chats_alone(
     tmp_path: Path, patterns: tuple[str, ...]
