@@ -6,7 +6,7 @@ import httpx
 import pytest
 from gateway_support.house import BLOCKED, BUILD, MASKED, House
 from gateway_support.peers import prompt_too_long
-from gateway_support.usage import last_usage
+from gateway_support.usage import all_usage
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.waiting import eventually
 
@@ -48,11 +48,12 @@ async def test_every_prompt_of_a_list_has_its_answer_and_all_of_them_one_usage(h
     assert {request.text for request in house.inference.requests} == {"a", "b", "c"}
     assert answer.usage.total_tokens == 30
 
-    async def recorded() -> bool:
-        last = await last_usage(house.bus, "many")
-        return last is not None and last.body.request_id.endswith(("-1", "-2"))
+    async def all_recorded() -> list[str]:
+        ids = sorted(each.request_id for each in await all_usage(house.bus, "many"))
+        return ids if len(ids) == 3 else []
 
-    await eventually(recorded)
+    first, second, third = await eventually(all_recorded)
+    assert (second, third) == (f"{first}-1", f"{first}-2")
 
 
 async def test_a_stream_gives_each_answer_to_its_end_then_the_usage_of_all(house: House):

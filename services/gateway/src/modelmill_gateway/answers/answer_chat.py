@@ -10,8 +10,6 @@ from functools import partial
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill_audit.trail import AuditTrail
 from modelmill_guard.bundle import CompiledPolicy
-from modelmill_guard.judged_text import RunsRules
-from modelmill_guard.judging import AsksJudge
 from modelmill_guard.policy import PolicyError
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.metrics import exemplar_of
@@ -131,7 +129,10 @@ class AnswerChat:
             key = sticky_key(call, request.sticky_key)
             asked = await self.find_model.asked(tenant, call.model, key)
             policy = self.policies.of(tenant)
-            span.set_attributes(_known(call, policy))
+            span.set_attribute("gen_ai.operation.name", call.operation)
+            span.set_attribute("gen_ai.provider.name", "modelmill")
+            span.set_attribute("gen_ai.request.model", call.model)
+            span.set_attribute("modelmill.policy.digest", policy.digest)
             call, judged_input = await self._judged(call, tenant, deadline)
             if call.moderation is not None and call.moderation.blocks_output:
                 policy = await _strict(policy)
@@ -140,7 +141,8 @@ class AnswerChat:
             async with self.engines.generate(
                 call, tenant=tenant, asked=asked, timeout=deadline.remaining()
             ) as pieces:
-                ask, run = self._work(policy, tenant, deadline)
+                ask = self.judges.of(policy, tenant, deadline)
+                run = partial(self.work.run, tenant)
                 answers = FilteredAnswers(
                     policy, pieces, started, call, judged_input, ask, run, meter
                 )
@@ -153,12 +155,6 @@ class AnswerChat:
                     _record_outcome(span, answers, call.model)
                     for judged in answers.judged_texts(tenant):
                         self.audit.record(judged)
-
-    def _work(
-        self, policy: CompiledPolicy, tenant: str, deadline: Deadline
-    ) -> tuple[AsksJudge, RunsRules]:
-        """How judges of the policy are asked, and how its rules are run."""
-        return self.judges.of(policy, tenant, deadline), partial(self.work.run, tenant)
 
     def _record(self, usage: UsageRecorded, call: ChatCall) -> None:
         """Keep what was used, with what it costs."""
@@ -226,16 +222,6 @@ def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:
         cut.append(masked[start : start + len(content)])
         start += len(content) + 1
     return tuple(cut)
-
-
-def _known(call: ChatCall, policy: CompiledPolicy) -> dict[str, str]:
-    """What a span says from the beginning."""
-    return {
-        "gen_ai.operation.name": call.operation,
-        "gen_ai.provider.name": "modelmill",
-        "gen_ai.request.model": call.model,
-        "modelmill.policy.digest": policy.digest,
-    }
 
 
 def _record_outcome(span: trace.Span, answers: FilteredAnswers, model: str) -> None:

@@ -18,7 +18,7 @@ from modelmill_guard.bundle import CompiledPolicy, TextTooLongError
 from modelmill_guard.judge import Judge, OnFailure, Window
 from modelmill_guard.judging import AsksJudge, Ruling
 from modelmill_guard.policy import WhenUnavailable
-from modelmill_guard.verdict import Direction, Verdict
+from modelmill_guard.verdict import Direction
 from modelmill_service_kit.breaker import Breaker
 from modelmill_service_kit.errors import DeadlineError, UnavailableError
 from modelmill_service_kit.work_apart import Rests, WorkApart
@@ -103,7 +103,13 @@ def _judged(
     text: str, policy: CompiledPolicy, tenant: str, between: Callable[[], None] | None = None
 ) -> tuple[InputVerdict, TextJudged]:
     """The verdict, and what is to be remembered of it; also these are long where all matches."""
-    verdict = _verdict(text, policy, between)
+    try:
+        verdict = policy.check(text, Direction.INPUT, between, each_rule_once=True)
+    except TextTooLongError as error:
+        raise BadRequestError(str(error), code="input_too_long") from error
+    # Judges, where there are any, cannot be asked now, and the policy lets texts pass without them.
+    if judges := policy.judges(Direction.INPUT):
+        verdict = replace(verdict, unanswered=tuple(judge.id for judge in judges))
     digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     record = TextJudged.by(verdict, tenant=tenant, direction=Direction.INPUT, text_sha256=digest)
     shown = InputVerdict(
@@ -116,16 +122,6 @@ def _judged(
         unanswered=verdict.unanswered,
     )
     return shown, record
-
-
-def _verdict(text: str, policy: CompiledPolicy, between: Callable[[], None] | None) -> Verdict:
-    try:
-        verdict = policy.check(text, Direction.INPUT, between, each_rule_once=True)
-    except TextTooLongError as error:
-        raise BadRequestError(str(error), code="input_too_long") from error
-    # Judges, where there are any, cannot be asked now, and the policy lets texts pass without them.
-    judges = policy.judges(Direction.INPUT)
-    return replace(verdict, unanswered=tuple(judge.id for judge in judges)) if judges else verdict
 
 
 JUDGE_SECONDS = 5.0

@@ -176,7 +176,7 @@ class FindModel:
 
     def _asked(self, tenant: str, name: str, key: str | None) -> AskedModel:
         name = self._meant(tenant, name)
-        alias = self.alias(tenant, name)
+        alias = self._aliases.get(tenant, name)
         if alias is not None:
             split = self._split(alias)
             if split is None:
@@ -286,7 +286,7 @@ class FindModel:
 
     def _meant(self, tenant: str, name: str) -> str:
         """`name`; for the default's, where nothing bears it, that of the only served model."""
-        if name != self._default_model or self.alias(tenant, name) is not None:
+        if name != self._default_model or self._aliases.get(tenant, name) is not None:
             return name
         versions = self._catalogue.list(tenant)
         if candidates(name, None, versions, tenant):
@@ -298,7 +298,7 @@ class FindModel:
 
     def _candidates(self, tenant: str, name: str) -> Sequence[ModelReady]:
         name = self._meant(tenant, name)
-        alias = self.alias(tenant, name)
+        alias = self._aliases.get(tenant, name)
         aliased = alias.version_id if alias is not None else None
         try:
             # The usual case, without a walk over the whole catalogue.

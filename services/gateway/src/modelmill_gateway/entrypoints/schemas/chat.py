@@ -1,6 +1,5 @@
 """Chat completions, and ours of one prompt: what is asked, whole answers and chunks."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, NotRequired
@@ -209,7 +208,9 @@ def parse_chat(body: bytes) -> ChatRequest:
             the first field at fault.
     """
     parsed = parse_open(body, ChatBody)
-    refuse_unserved(parsed, _neutral(parsed))
+    # One call at most is what comes where a call must be made: it need not be asked for.
+    decided = "" if may_call_several(parsed.tool_choice, parsed.tools) else "parallel_tool_calls"
+    refuse_unserved(parsed, {name: it for name, it in NEUTRAL.items() if name != decided})
     refuse_stream_options(parsed)
     tools = tuple(each.tool for each in parsed.tools or ())
     if tools and parsed.logprobs:
@@ -230,13 +231,6 @@ def parse_chat(body: bytes) -> ChatRequest:
         user=parsed.user or "",
     )
     return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
-
-
-def _neutral(parsed: ChatBody) -> Mapping[str, tuple[Any, ...]]:
-    """`NEUTRAL` for this request: one call at most is what comes where a call must be made."""
-    if may_call_several(parsed.tool_choice, parsed.tools):
-        return NEUTRAL
-    return {name: values for name, values in NEUTRAL.items() if name != "parallel_tool_calls"}
 
 
 def parse_generate(body: bytes, default_model: str) -> ChatCall:
