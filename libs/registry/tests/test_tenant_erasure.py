@@ -111,14 +111,18 @@ async def order_erasure(bus: Bus, tenant: str) -> None:
     )
 
 
+def local_of(service: str, uploads: Uploads) -> tuple[LocalState, ...]:
+    """What a service has beside bus and store."""
+    return (uploads,) if service == "data-prep" else ()
+
+
 def erasers(bus: Any, store: VerifyingStore, uploads: Uploads) -> list[TenantEraser]:
-    local = {"data-prep": uploads}
     return [
         TenantEraser(
             bus,
             service,
             artifacts=store if service in ("data-prep", "trainer") else None,
-            local=local.get(service),
+            local=local_of(service, uploads),
         )
         for service in ERASERS
     ]
@@ -260,9 +264,7 @@ async def deleted_just_now(bus: Bus) -> None:
 async def looked_once_more(bus: Bus, uploads: Uploads) -> None:
     """Run all erasers until nothing is left but the record."""
     late = [
-        TenantEraser(
-            bus, service, local=uploads if service == "data-prep" else None, late_seconds=0.1
-        )
+        TenantEraser(bus, service, local=local_of(service, uploads), late_seconds=0.1)
         for service in ERASERS
     ]
     async with asyncio.TaskGroup() as tasks:
@@ -310,10 +312,7 @@ async def test_an_erasure_survives_a_failure_of_the_disk(bus: Bus, is_late: bool
         await looked_once_more(bus, uploads)
         return
     await order_erasure(bus, GONE)
-    making = [
-        TenantEraser(bus, service, local=uploads if service == "data-prep" else None)
-        for service in ERASERS
-    ]
+    making = [TenantEraser(bus, service, local=local_of(service, uploads)) for service in ERASERS]
 
     assert await erased(bus, making)
     assert uploads.of == {}

@@ -1,21 +1,33 @@
 """A dataset of the running service can be asked about its rows, and compared with another."""
 
+import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill.gateway.v1.gateway_events_pb2 import (
+    TENANT_STATUS_ERASING,
+    TenantErased,
+    TenantState,
+)
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
 from modelmill_bus.kinds import dataset_id_of
+from modelmill_bus.subjects import ERASERS, tenant_erased, tenant_state
+from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.grpc_client import domain_errors
+from modelmill_testkit.waiting import eventually
 
 ROWS = [{"q": f"  question   {n}", "a": "yes"} for n in range(20)]
 
 
-async def made(service: Any, rows: list[dict[str, str]], **spec: Any) -> str:
-    file = await service.upload(rows)
-    created = await service.create(file.file_id, **spec)
+async def made(
+    service: Any, rows: list[dict[str, str]], *, tenant: str = "acme", **spec: Any
+) -> str:
+    file = await service.upload(rows, tenant=tenant)
+    created = await service.create(file.file_id, tenant=tenant, **spec)
     state = await service.ended(created.job_id)
     assert state.status == JOB_STATUS_SUCCEEDED, state.error
     assert created.dataset_id == dataset_id_of(created.job_id)
@@ -89,3 +101,37 @@ async def check_comparison(service: Any, first: str, second: str) -> None:
         await service.stub.ListUnsharedRows(
             pb.ListUnsharedRowsRequest(**both, limit=101), timeout=30
         )
+
+
+def files_of(work: Path, tenant: str) -> list[Path]:
+    """Files in folders of the tenant's name."""
+    return [each for each in work.rglob(f"{tenant}/**/*") if each.is_file()]
+
+
+@pytest.mark.heavy
+async def test_stored_comparisons_are_erased_with_their_tenant_alone(
+    working_data_prep: Any,
+) -> None:
+    service, work = working_data_prep, working_data_prep.root / "work"
+    for tenant in ("acme", "rival"):
+        first, second = [await made(service, ROWS[at:], tenant=tenant) for at in range(2)]
+        request = pb.CompareDatasetsRequest(
+            tenant=tenant, dataset_id=first, other_dataset_id=second
+        )
+        await service.stub.CompareDatasets(request, timeout=30)
+        assert files_of(work, tenant)
+
+    state = TenantState(tenant="acme", status=TENANT_STATUS_ERASING)
+    await service.bus.publish(tenant_state("acme"), state)
+    others = [TenantEraser(service.bus, each) for each in ERASERS if each != "data-prep"]
+    await asyncio.gather(*(each.erase("acme") for each in others))
+
+    async def answer() -> TenantErased | None:
+        told = await service.bus.last(tenant_erased("acme", "data-prep"), TenantErased)
+        return told.body if told is not None and told.body.done else None
+
+    told = await eventually(answer, within=30)
+    assert told is not None
+    assert ("comparisons", 1) in {(each.kind, each.count) for each in told.removed}
+    assert files_of(work, "acme") == []
+    assert files_of(work, "rival")

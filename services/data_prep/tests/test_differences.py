@@ -168,7 +168,9 @@ def test_records_that_are_on_the_disk_are_compared_alike(monkeypatch: pytest.Mon
     second = [record(source, source) for source in range(100, 400)]
     in_memory = Compared(first, second)
     # The default of an argument is bound at the definition.
-    monkeypatch.setitem(disk_arrays.PartitionedRecords.__init__.__kwdefaults__, "buffer_bytes", 1)
+    defaults = disk_arrays.PartitionedRecords.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "buffer_bytes", 1)
 
     on_disk = Compared(first, second)
 

@@ -7,12 +7,24 @@ from typing import Any
 
 import pytest
 from data_prep_support.preparing import prepare, questions
-from modelmill_data_prep import row_lengths, stored_comparison
+from modelmill_data_prep import comparison_folder, row_lengths, stored_comparison
+from modelmill_data_prep.comparison_folder import ComparisonFolder
 from modelmill_data_prep.shown_rows import SHOWN_BYTES
 from modelmill_data_prep.stored_comparison import DatasetFiles, StoredComparison
 
 Look = Callable[[DatasetFiles, DatasetFiles], None]
 OLD, NEW = "sha256:b", "sha256:a"
+
+
+def comparison_of(
+    root: Path, first: DatasetFiles, second: DatasetFiles, *, tenant: str = "acme"
+) -> StoredComparison:
+    return stored_comparison.stored_comparison(ComparisonFolder(root), tenant, first, second)
+
+
+def stored_in(root: Path) -> list[str]:
+    """Tenants and digests of what is there."""
+    return sorted(str(each.relative_to(root)) for each in root.glob("*/*"))
 
 
 def compared(old: list[Any], new: list[Any], look: Look, **of_new: Any) -> None:
@@ -37,7 +49,7 @@ def test_planted_differences_are_told_of_both_sides(tmp_path: Path) -> None:
     new = [*old[10:], *({"q": f"問題 {n} 是什麼", "a": "9"} for n in range(5))]
 
     def look(first: DatasetFiles, second: DatasetFiles) -> None:
-        found = stored_comparison.stored_comparison(tmp_path, first, second).whole()
+        found = comparison_of(tmp_path, first, second).whole()
         assert (found["rows_common"], found["rows_moved"]) == (30, 0)
         assert (found["first"]["rows"], found["first"]["rows_unshared"]) == (41, 11)
         assert (found["second"]["rows"], found["second"]["rows_unshared"]) == (35, 5)
@@ -62,16 +74,16 @@ def test_who_asks_the_other_way_round_is_told_the_same_of_one_stored_comparison(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look(first: DatasetFiles, second: DatasetFiles) -> None:
-        there = stored_comparison.stored_comparison(tmp_path, first, second).whole()
+        there = comparison_of(tmp_path, first, second).whole()
         monkeypatch.setattr(stored_comparison, "compare_rows", None)
-        back = stored_comparison.stored_comparison(tmp_path, second, first).whole()
+        back = comparison_of(tmp_path, second, first).whole()
 
         assert (there["first"], there["second"]) == (back["second"], back["first"])
         assert there["first"]["rows_unshared"] == 2
         assert pairs(back, "unshared") == {
             name: rows[::-1] for name, rows in pairs(there, "unshared").items()
         }
-        (stored,) = tmp_path.iterdir()
+        (stored,) = tmp_path.glob("*/*")
         assert sorted(each.name for each in stored.iterdir()) == [
             *("0.places", "0.unshared", "1.places", "1.unshared", "summary.json"),
         ]
@@ -83,7 +95,7 @@ def test_rows_of_one_alone_come_in_pages_with_what_the_other_has(tmp_path: Path)
     old = [{"q": f"question  {n}", "a": "yes"} for n in range(30)]
 
     def look(first: DatasetFiles, second: DatasetFiles) -> None:
-        comparison = stored_comparison.stored_comparison(tmp_path, first, second)
+        comparison = comparison_of(tmp_path, first, second)
         seen: list[dict[str, Any]] = []
         has_more = True
         while has_more:
@@ -107,7 +119,7 @@ def test_pages_and_samples_of_large_rows_fit_in_one_message(tmp_path: Path) -> N
     large = [{"q": f"{n} {'x' * 9_000}", "a": "y"} for n in range(300)]
 
     def look(first: DatasetFiles, second: DatasetFiles) -> None:
-        comparison = stored_comparison.stored_comparison(tmp_path, first, second)
+        comparison = comparison_of(tmp_path, first, second)
         found = comparison.difference(samples=300)
         page = comparison.page(0, 300)
 
@@ -126,7 +138,7 @@ def test_lengths_of_many_rows_are_those_of_a_sample(
     words = [{"q": "word " * (1 + n % 100) + str(n), "a": "y"} for n in range(600)]
 
     def look(first: DatasetFiles, second: DatasetFiles) -> None:
-        found = stored_comparison.stored_comparison(tmp_path, first, second).whole()
+        found = comparison_of(tmp_path, first, second).whole()
         assert (found["first"]["rows_measured"], found["second"]["rows_measured"]) == (60, 9)
         assert 35 <= found["first"]["tokens"]["p50"] <= 67
 
@@ -137,7 +149,7 @@ def test_long_answers_are_no_labels(tmp_path: Path) -> None:
     texts = [{"q": f"question {n}", "a": "a text " * 40} for n in range(12)]
 
     def look(first: DatasetFiles, second: DatasetFiles) -> None:
-        assert stored_comparison.stored_comparison(tmp_path, first, second).whole()["labels"] == []
+        assert comparison_of(tmp_path, first, second).whole()["labels"] == []
 
     compared(texts, questions(12), look)
 
@@ -145,16 +157,43 @@ def test_long_answers_are_no_labels(tmp_path: Path) -> None:
 def test_what_was_not_asked_for_longest_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored_comparison, "MOST_STORED", 2)
+    monkeypatch.setattr(comparison_folder, "MOST_STORED", 2)
 
     def look(first: DatasetFiles, second: DatasetFiles) -> None:
         others = [DatasetFiles(f"sha256:{n}", second.folder) for n in range(4)]
-        for other in others:
-            stored_comparison.stored_comparison(tmp_path, first, other)
-        left = sorted(each.name for each in tmp_path.iterdir())
-        assert left == ["sha256-2-sha256-b", "sha256-3-sha256-b"]
+        for place, other in enumerate(others):
+            comparison_of(tmp_path, first, other, tenant=("acme", "rival")[place % 2])
+        assert stored_in(tmp_path) == ["acme/sha256-2-sha256-b", "rival/sha256-3-sha256-b"]
 
     compared(questions(9), questions(12), look)
+
+
+async def test_comparisons_of_one_tenant_are_counted_and_erased_with_those_in_the_making(
+    tmp_path: Path,
+) -> None:
+    stored = ComparisonFolder(tmp_path)
+    for tenant, digests in (("acme", "ab"), ("acme", "ac"), ("rival", "ab")):
+        folder = stored.of(tenant, digests)
+        stored.begin(folder).rename(folder)
+    left = stored.begin(stored.of("acme", "ad"))
+
+    assert [await stored.count(each) for each in ("acme", "rival", "none")] == [
+        {"comparisons": count} for count in (2, 1, 0)
+    ]
+    await stored.erase("acme")
+    await stored.erase("none")
+    assert not left.exists()
+    assert stored_in(tmp_path) == ["rival/a-b"]
+
+
+def test_what_a_killed_child_left_goes_before_the_next_comparison_of_anybody(
+    tmp_path: Path,
+) -> None:
+    stored = ComparisonFolder(tmp_path)
+    left = stored.begin(stored.of("acme", "ab"))
+    stored.begin(stored.of("rival", "ab"))
+
+    assert not left.exists()
 
 
 def test_a_disk_with_too_little_free_is_told(
@@ -164,7 +203,7 @@ def test_a_disk_with_too_little_free_is_told(
 
     def look(first: DatasetFiles, second: DatasetFiles) -> None:
         with pytest.raises(stored_comparison.InvalidInputError, match="21 source rows takes"):
-            stored_comparison.stored_comparison(tmp_path, first, second)
+            comparison_of(tmp_path, first, second)
 
     compared(questions(9), questions(12), look)
 
@@ -172,8 +211,7 @@ def test_a_disk_with_too_little_free_is_told(
 def test_equal_datasets_of_two_ids_are_compared(tmp_path: Path) -> None:
     def look(first: Path) -> None:
         both = [DatasetFiles(OLD, first)] * 2
-        found: StoredComparison = stored_comparison.stored_comparison(tmp_path, *both)
-        whole = found.whole()
+        whole = comparison_of(tmp_path, *both).whole()
         assert (whole["rows_common"], whole["first"]["rows_unshared"]) == (12, 0)
         assert whole["first"] == whole["second"]
 

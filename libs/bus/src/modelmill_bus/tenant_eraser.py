@@ -147,7 +147,7 @@ class TenantEraser:
         service: str,
         *,
         artifacts: Artifacts | None = None,
-        local: LocalState | None = None,
+        local: Collection[LocalState] = (),
         before: Callable[[str], Awaitable[None]] | None = None,
         late_seconds: float = LATE_SECONDS,
     ) -> None:
@@ -179,8 +179,7 @@ class TenantEraser:
 
     async def _erase_rest(self, tenant: str) -> None:
         await self._erase_found(tenant, await self._find(tenant))
-        if self._local is not None:
-            await self._local.erase(tenant)
+        await self._erase_local(tenant)
         if self._service == ERASER_OF_ANSWERS:
             # A gateway that ends between the record of the end and this leaves them.
             for service in ERASERS:
@@ -206,8 +205,7 @@ class TenantEraser:
         if self._before is not None:
             await self._before(tenant)
             found = await self._find(tenant)
-        if self._local is not None:
-            await self._local.erase(tenant)
+        await self._erase_local(tenant)
         while found.messages:
             await self._erase_found(tenant, found)
             # What was written meanwhile.
@@ -232,8 +230,8 @@ class TenantEraser:
                 going -= await self._digests_in(FIRST_NAMING, tenant)
             present = await asyncio.to_thread(self._artifacts.present, going)
             counted[ARTIFACTS] = len(present)
-        if self._local is not None:
-            counted.update(await self._local.count(tenant))
+        for local in self._local:
+            counted.update(await local.count(tenant))
         return +counted
 
     async def _tell(self, tenant: str, removed: Mapping[str, int], *, done: bool) -> None:
@@ -241,6 +239,10 @@ class TenantEraser:
             tenant=tenant, service=self._service, done=done, removed=removed_objects(removed)
         )
         await self._bus.publish(tenant_erased(tenant, self._service), erased)
+
+    async def _erase_local(self, tenant: str) -> None:
+        for local in self._local:
+            await local.erase(tenant)
 
     async def _erase_found(self, tenant: str, found: _Found) -> None:
         if self._artifacts is not None:

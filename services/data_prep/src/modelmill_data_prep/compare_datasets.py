@@ -78,7 +78,7 @@ class FindPair:
             (await self._datasets.manifest(tenant, each.dataset_id)).attributes
             for each in (first, second)
         ]
-        pair = ComparedPair(((first.digest, folders[0]), (second.digest, folders[1])))
+        pair = ComparedPair(tenant, ((first.digest, folders[0]), (second.digest, folders[1])))
         return FoundPair((first, second), (attributes[0], attributes[1]), pair)
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal, Self
 from modelmill_service_kit.child_process import ChildProcess
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_data_prep.comparison_folder import STORED
+
 CHILD = "modelmill_data_prep.inspector_child"
 ANSWER_SECONDS = 60.0
 """Timeout of a request; covers importing libraries on a busy machine and the largest rows."""
@@ -23,8 +25,9 @@ Comparing = Literal["comparison", "difference", "unshared"]
 
 @dataclass(frozen=True)
 class ComparedPair:
-    """Two datasets, each by its digest and its local folder."""
+    """Two datasets that a tenant asks of, each by its digest and its local folder."""
 
+    tenant: str
     datasets: tuple[tuple[str, Path], tuple[str, Path]]
 
 
@@ -132,7 +135,8 @@ class FileInspector:
             InvalidInputError: The disk has too little free, or it takes too long.
         """
         datasets = [(digest, str(folder)) for digest, folder in pair.datasets]
-        request = {"look": look, "datasets": datasets, "stored": str(self._folder / "stored")}
+        where = {"stored": str(self._folder / STORED), "tenant": pair.tenant}
+        request = {"look": look, "datasets": datasets, **where}
         found: dict[str, Any] = await self._ask(request | asked)
         return found
 

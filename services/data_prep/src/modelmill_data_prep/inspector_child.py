@@ -18,6 +18,7 @@ import pyarrow as pa
 from modelmill_documents.document_format import is_document_format
 from modelmill_service_kit.errors import InvalidInputError
 
+from modelmill_data_prep.comparison_folder import ComparisonFolder
 from modelmill_data_prep.domain.blocks import RejectedRow, SourceRow
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
 from modelmill_data_prep.domain.lineage.row_provenance import KeptRow, ProvenanceFile
@@ -58,7 +59,8 @@ def compare_datasets(request: Mapping[str, Any]) -> dict[str, Any]:
     """What a comparison of two datasets says of them, by `look`: the whole, counts with samples, or
     a page of rows."""
     files = (DatasetFiles(digest, Path(folder)) for digest, folder in request["datasets"])
-    comparison = stored_comparison(Path(request["stored"]), *files)
+    stored = ComparisonFolder(Path(request["stored"]))
+    comparison = stored_comparison(stored, request["tenant"], *files)
     if request["look"] == "comparison":
         return comparison.whole()
     if request["look"] == "difference":

@@ -34,6 +34,7 @@ from modelmill_data_prep.compare_datasets import (
     FindPair,
     ListUnsharedRows,
 )
+from modelmill_data_prep.comparison_folder import STORED, ComparisonFolder
 from modelmill_data_prep.create_dataset import CreateDataset
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
 from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, DataPrepUseCases
@@ -57,6 +58,7 @@ from modelmill_data_prep.uploads import UploadFolder
 
 SERVICE = "data-prep"
 UPLOADS = "uploads_in_parts"
+COMPARISONS = "comparisons"
 COMPARISON_SECONDS = 300.0
 """Timeout of a comparison of two datasets."""
 CALLERS = ("gateway",)
@@ -131,7 +133,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 def _eraser(settings: Settings, parts: _Dependencies) -> TenantEraser:
     uploads = UploadFolder(settings.work_root / UPLOADS)
-    return TenantEraser(parts.bus, SERVICE, artifacts=parts.store, local=uploads)
+    comparisons = ComparisonFolder(settings.work_root / COMPARISONS / STORED)
+    return TenantEraser(parts.bus, SERVICE, artifacts=parts.store, local=(uploads, comparisons))
 
 
 async def _servicer(
@@ -179,7 +182,7 @@ async def _comparing(
     settings: Settings, parts: _Dependencies, stack: AsyncExitStack
 ) -> tuple[CompareDatasets, DiffDatasets, ListUnsharedRows]:
     """Comparisons, which run in a child of their own: large datasets take long."""
-    folder = settings.work_root / "comparisons"
+    folder = settings.work_root / COMPARISONS
     comparer = await stack.enter_async_context(
         FileInspector(folder, seconds=COMPARISON_SECONDS, what="dataset")
     )

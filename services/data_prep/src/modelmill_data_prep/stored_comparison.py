@@ -1,6 +1,7 @@
 """Stored comparisons: two datasets, whose bytes never change, are compared once and read in pages.
 
-Runs in the inspector's child. What is stored has numbers alone, and no texts of rows.
+Runs in the inspector's child. What is stored has numbers alone, and no texts of rows; it lies in a
+`ComparisonFolder`.
 """
 
 import json
@@ -15,6 +16,7 @@ import numpy as np
 from modelmill_service_kit.errors import InvalidInputError
 from numpy.typing import NDArray
 
+from modelmill_data_prep.comparison_folder import ComparisonFolder
 from modelmill_data_prep.domain.lineage.row_comparison import (
     NOWHERE,
     PLACES,
@@ -30,8 +32,6 @@ from modelmill_data_prep.row_lengths import measure_rows
 from modelmill_data_prep.shown_rows import read_row, that_fit
 
 SUMMARY = "summary.json"
-MOST_STORED = 16
-"""Comparisons that are kept; a million rows of both take some 40 MB."""
 BYTES_A_ROW = 300
 """Disk that a row of a source takes while datasets are compared."""
 LABEL_CHARACTERS = 200
@@ -154,31 +154,28 @@ class StoredComparison:
             yield int(own[each["place"]]["length"]) + other
 
 
-def stored_comparison(root: Path, first: DatasetFiles, second: DatasetFiles) -> StoredComparison:
+def stored_comparison(
+    stored: ComparisonFolder, tenant: str, first: DatasetFiles, second: DatasetFiles
+) -> StoredComparison:
     """The comparison of two datasets, made where it is not stored.
 
     Args:
-        root: Folder of stored comparisons.
+        tenant: Who asks, and with whom it is erased.
 
     Raises:
         InvalidInputError: The disk has too little free.
     """
     asked = [first, second]
     ordered = sorted(asked, key=lambda each: each.digest)
-    folder = root / "-".join(each.digest.replace(":", "-") for each in ordered)
+    folder = stored.of(tenant, [each.digest for each in ordered])
     if not (folder / SUMMARY).is_file():
-        _make(root, folder, ordered)
-        _remove_oldest(root)
+        _make(stored.begin(folder), folder, ordered)
+        stored.remove_oldest()
     os.utime(folder)
     return StoredComparison(folder, asked, (0, 1) if ordered == asked else (1, 0))
 
 
-def _make(root: Path, folder: Path, files: Sequence[DatasetFiles]) -> None:
-    partial = root / "partial"
-    # A child that was killed left one; nobody else writes here.
-    for old in (partial, folder):
-        shutil.rmtree(old, ignore_errors=True)
-    partial.mkdir(parents=True)
+def _make(partial: Path, folder: Path, files: Sequence[DatasetFiles]) -> None:
     _check_disk(partial, files)
     first, second = (ProvenanceFile(each.folder / PROVENANCE_FILE).batches() for each in files)
     found = compare_rows(first, second, partial)
@@ -205,12 +202,6 @@ def _check_disk(folder: Path, files: Sequence[DatasetFiles]) -> None:
             f"comparing datasets of {rows:,} source rows takes {needed // 10**6:,} MB of the disk"
             " of data-prep, which has less. Free some, or compare smaller ones"
         )
-
-
-def _remove_oldest(root: Path) -> None:
-    stored = sorted(root.iterdir(), key=lambda each: each.stat().st_mtime)
-    for folder in stored[:-MOST_STORED]:
-        shutil.rmtree(folder)
 
 
 def _records(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
