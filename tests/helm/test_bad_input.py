@@ -63,6 +63,17 @@ REFUSED: tuple[tuple[str, Values, str], ...] = (
         "monitoring.rules.enabled is true, but monitoring.enabled is false. Enable it",
     ),
     (
+        "alerts of no Prometheus",
+        {"monitoring": {"enabled": True, "gatewayAsks": True}},
+        "monitoring.gatewayAsks is true, but monitoring.prometheusAddress is empty. Give the",
+    ),
+    (
+        "alerts about what nobody scrapes",
+        {"monitoring": {"gatewayAsks": True, "prometheusAddress": "http://p:9090"}},
+        "monitoring.gatewayAsks is true, but monitoring.enabled is false. Enable it",
+    ),
+    ("a Prometheus that is asked perhaps", {"monitoring": {"gatewayAsks": "yes"}}, "gatewayAsks"),
+    (
         "dashboards of what nobody scrapes",
         {"monitoring": {"dashboards": {"enabled": True}}},
         "monitoring.dashboards.enabled is true, but monitoring.enabled is false. Enable it",

@@ -102,10 +102,11 @@ def test_consumers_that_scale_workers_are_all_that_share_jobs_out() -> None:
     [
         {},
         {"trainJob": {"enabled": True}},
+        {"monitoring": {"gatewayAsks": True}},
         {"ray": {"address": "ray://h:1"}, "traces": {"endpoint": "http://c:4317"}},
         {"vllm": {"enabled": True, "model": "m"}},
     ],
-    ids=["plain", "trainJob", "ray", "vllm"],
+    ids=["plain", "trainJob", "gatewayAsks", "ray", "vllm"],
 )
 def test_every_variable_is_a_setting_and_what_is_required_is_set(added: dict[str, object]) -> None:
     peers = {name: [{"namespaceSelector": {}}] for name in ("apiServer", "ray")}

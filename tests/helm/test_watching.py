@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.helm.objects import name_of, of_kind
+from tests.helm.objects import containers, name_of, of_kind, pods
 from tests.helm.rendering import NAMESPACE, RELEASE, Manifest, Values, merged, profile, render
+from tests.helm.traffic import COMPONENT, allowed
 from tests.telemetry.alert_rules import RULE_FILES
 from tests.telemetry.alert_units import write_units
 from tests.telemetry.dashboards import FILES, read
@@ -19,6 +21,8 @@ OWN = {"namespace": NAMESPACE, "app_kubernetes_io_instance": RELEASE}
 UNITS_TRIED = ("GatewayErrors", "ServiceAway", "ChatAvailabilityBurnsFast")
 """One summed up, one of each target, one by recorded series; what all ask is compared as text."""
 DOCS = "https://models.example.com/docs"
+PROMETHEUS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "metrics"}}}
+"""Where it is, as a peer of a NetworkPolicy."""
 
 
 def ruled(**values: str) -> Any:
@@ -149,6 +153,55 @@ def test_dashboards_of_two_releases_have_no_file_and_no_id_in_common() -> None:
     assert ids & {each["uid"] for each in second.values()} == set()
     # Grafana refuses longer ones.
     assert all(len(each) <= 40 for each in ids)
+
+
+def asking(address: str, *, asks: bool = True) -> list[Manifest]:
+    """A release whose gateway may ask a Prometheus."""
+    said: Values = {"prometheusAddress": address, "gatewayAsks": asks}
+    peers = {"prometheus": [PROMETHEUS]}
+    return render(merged(profile("ha"), {"monitoring": said, "network": {"peers": peers}}))
+
+
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("http://prometheus.monitoring:9091", 9091),
+        ("http://prometheus.monitoring:9090/prefix", 9090),
+        ("http://prometheus2", 80),
+        ("https://prometheus2/prefix", 443),
+    ],
+)
+def test_the_gateway_is_let_out_to_the_prometheus_that_it_asks_and_no_further(
+    address: str, port: int
+) -> None:
+    manifests = asking(address)
+
+    before, after = (allowed(each, "egress") for each in (asking(address, asks=False), manifests))
+    assert after - before == {("gateway", "outside", port)}
+    (rule,) = (
+        rule
+        for each in of_kind(manifests, "NetworkPolicy")
+        for rule in each["spec"].get("egress", ())
+        if PROMETHEUS in rule["to"]
+    )
+    assert rule == {"to": [PROMETHEUS], "ports": [{"protocol": "TCP", "port": port}]}
+
+
+def test_the_gateway_that_serves_is_told_of_the_prometheus_and_of_its_own_alerts() -> None:
+    def told(*, asks: bool) -> dict[str, list[str]]:
+        return {
+            pod.labels[COMPONENT]: [each["value"] for each in env if "PROMETHEUS" in each["name"]]
+            for pod in pods(asking("http://prometheus:9090", asks=asks))
+            for env in [containers(pod)[0].get("env", [])]
+        }
+
+    assert {name: said for name, said in told(asks=True).items() if said} == {
+        "gateway": [
+            json.dumps(OWN, separators=(",", ":"), sort_keys=True),
+            "http://prometheus:9090",
+        ]
+    }
+    assert not any(told(asks=False).values())
 
 
 def test_the_sidecar_finds_dashboards_by_their_label() -> None:

@@ -26,6 +26,7 @@ PEERS = {
 SWITCHES: Sequence[Path] = (
     *((name, "enabled") for name in ("monitoring", "priorities", "trainJob", "triton", "vllm")),
     *(("monitoring", name, "enabled") for name in ("rules", "dashboards")),
+    ("monitoring", "gatewayAsks"),
     *(("gateway", "jwksUrl"), ("gateway", "tlsSecret"), ("images", "pullSecrets")),
     *(("nats", name) for name in ("address", "replicas", "storageClass")),
     *(("artifacts", "volume", name) for name in ("accessMode", "existingClaim", "storageClass")),
@@ -116,6 +117,7 @@ def consistent(base: Values, drawn: Values) -> Values:
     monitoring, nats = values["monitoring"], values["nats"]
     for part in ("rules", "dashboards"):
         monitoring[part]["enabled"] &= monitoring["enabled"]
+    monitoring["gatewayAsks"] &= monitoring["enabled"]
     monitoring["prometheusAddress"] = monitoring["prometheusAddress"] or "http://prometheus:9090"
     nats["monitorAddress"] = nats["monitorAddress"] or "nats.bus:8222"
     for name, peers in values["network"]["peers"].items():

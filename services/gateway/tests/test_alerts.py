@@ -73,6 +73,25 @@ async def test_what_fires_comes_first_with_its_remedy_runbook_and_time(tmp_path:
     assert found.alerts[0].since.seconds == 1_795_392_000
 
 
+async def test_alerts_of_others_who_share_the_prometheus_are_not_shown(tmp_path: Path):
+    own = {"namespace": "models", "app_kubernetes_io_instance": "mill"}
+    strangers = [
+        said(f"Theirs{place}", "firing", labels=labels | {"alertname": f"Theirs{place}"})
+        for place, labels in enumerate(
+            ({"namespace": "models"}, own | {"app_kubernetes_io_instance": "other"}, {})
+        )
+    ]
+    ours = said("Ours", "firing", labels={**own, "alertname": "Ours", "job": "gateway"})
+    async with (
+        running_provider() as prometheus,
+        run_house(tmp_path, prometheus_url=prometheus.url, prometheus_labels=own) as house,
+    ):
+        publish(prometheus, *strangers * 200, ours)
+        shown = (await asked(house)).json()["data"]
+
+    assert [each["name"] for each in shown] == ["Ours"]
+
+
 async def test_without_a_prometheus_the_setting_is_named(own_house: House):
     refused = await asked(own_house)
 

@@ -2,6 +2,16 @@
 {{- printf "%s-%s" .root.Release.Name .name -}}
 {{- end -}}
 
+{{- /* The port of an address, by its scheme where it names none; a port is its own. */ -}}
+{{- define "modelmill.port" -}}
+{{- if regexMatch "^[0-9]+$" . -}}
+{{- . -}}
+{{- else -}}
+{{- $host := regexFind "^[^/]+" (regexReplaceAll "^[a-z]+://" . "") -}}
+{{- regexFind ":[0-9]+$" $host | trimPrefix ":" | default (ternary "443" "80" (hasPrefix "https:" .)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* PriorityClasses belong to no namespace, so it is in the name. Behind a dot, which neither it nor a release has. */ -}}
 {{- define "modelmill.priorityClass" -}}
 {{- printf "%s-%s.%s" .root.Release.Name .family .root.Release.Namespace -}}

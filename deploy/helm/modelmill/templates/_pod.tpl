@@ -92,6 +92,10 @@ imagePullSecrets:
 {{- $_ := set $env "PLAINTEXT_BEHIND_PROXY" "true" -}}
 {{- end -}}
 {{- end -}}
+{{- if and (eq .name "gateway") $v.monitoring.gatewayAsks -}}
+{{- $_ := set $env "PROMETHEUS_URL" $v.monitoring.prometheusAddress -}}
+{{- $_ := set $env "PROMETHEUS_LABELS" (dict "namespace" $root.Release.Namespace "app_kubernetes_io_instance" $root.Release.Name | toJson) -}}
+{{- end -}}
 {{- if eq .c.service "inference" -}}
 {{- if $v.triton.enabled -}}
 {{- $_ := set $env "TRITON_URL" (printf "%s-triton:8001" $root.Release.Name) -}}

@@ -11,6 +11,7 @@
   "triton" $v.triton.enabled
   "vllm" $v.vllm.enabled
   "prometheus" $v.monitoring.enabled
+  "gatewayAsks" $v.monitoring.gatewayAsks
   "traces" (not (not $v.traces.endpoint))
   "bucket" (eq $v.artifacts.kind "s3")
   "internet" $v.network.gatewayReachesInternet

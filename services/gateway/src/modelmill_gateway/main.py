@@ -207,7 +207,7 @@ async def _parts(
         record_feedback=_feedback(settings, bus, known, background),
         admission=admission_of(settings),
         sign_in=await stack.enter_async_context(open_sign_in(settings.oidc_issuers, background)),
-        alerts=await stack.enter_async_context(open_alerts(settings.prometheus_url)),
+        alerts=await stack.enter_async_context(open_alerts(settings)),
         work=stack.enter_context(closing(WorkApart())),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),
     )

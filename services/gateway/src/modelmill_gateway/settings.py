@@ -168,6 +168,10 @@ class Settings(WorkerSettings):
     prometheus_url: str = Field(default="", pattern=r"^(https?://[^\s/@]+(/[^\s@]*)?)?$")
     """Prometheus whose alerts operators are shown, as http://prometheus:9090; empty for none."""
 
+    prometheus_labels: dict[str, str] = Field(default_factory=dict)
+    """JSON: labels of the alerts that are shown, as {"namespace": "models"}; others are those of
+    somebody else with whom the Prometheus is shared."""
+
     webhook_key: SecretStr | None = None
     """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there
     are no webhooks."""

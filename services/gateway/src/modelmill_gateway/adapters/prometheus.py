@@ -11,6 +11,7 @@ import httpx
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_gateway.ports import ActiveAlert
+from modelmill_gateway.settings import Settings
 
 ANSWER_SECONDS = 2.0
 MAX_BYTES = 1 << 20
@@ -21,14 +22,19 @@ OWN_LABELS = ("alertname", "severity")
 
 
 class PrometheusAlerts:
-    """Asks a Prometheus for its active alerts."""
+    """Asks a Prometheus for its active alerts.
 
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+    Args:
+        labels: Those of alerts that are told; others are about something else.
+    """
+
+    def __init__(self, url: str, labels: Mapping[str, str], client: httpx.AsyncClient) -> None:
         self._url = url.rstrip("/")
+        self._labels = labels
         self._client = client
 
     async def __call__(self) -> Sequence[ActiveAlert]:
-        """Every alert that is active, 500 at most.
+        """Every alert that is active and has the labels, 500 at most.
 
         Raises:
             UnavailableError: no answer, or none of a Prometheus.
@@ -36,7 +42,9 @@ class PrometheusAlerts:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 said = json.loads(await self._read())
-            return [_alert(each) for each in said["data"]["alerts"][:MAX_ALERTS]]
+            alerts = said["data"]["alerts"]
+            own = [each for each in alerts if self._labels.items() <= each["labels"].items()]
+            return [_alert(each) for each in own[:MAX_ALERTS]]
         except (httpx.HTTPError, TimeoutError) as error:
             raise UnavailableError(
                 f"Prometheus at {self._url} does not answer. See whether it runs, and whether"
@@ -90,11 +98,12 @@ def _seconds(time: str) -> float:
 
 
 @asynccontextmanager
-async def open_alerts(url: str) -> AsyncIterator[PrometheusAlerts | None]:
-    """The alerts of the Prometheus at `url`; None where there is none."""
+async def open_alerts(settings: Settings) -> AsyncIterator[PrometheusAlerts | None]:
+    """The alerts of the Prometheus that the settings name; None where they name none."""
+    url, labels = settings.prometheus_url, settings.prometheus_labels
     if not url:
         yield None
         return
     # No proxy from the environment: it is asked at the configured address and nowhere else.
     async with httpx.AsyncClient(trust_env=False, timeout=ANSWER_SECONDS) as client:
-        yield PrometheusAlerts(url, client)
+        yield PrometheusAlerts(url, labels, client)
