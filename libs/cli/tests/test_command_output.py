@@ -77,7 +77,6 @@ DOCUMENTS = {
     "mill data preview": "{files} --layout openai_chat",
     "mill data generate": "passages.txt --teacher mv-own --output made.jsonl",
     "mill data explain": "{datasets} 1",
-    "mill data diff": "{datasets} {datasets}",
     "mill data compare": "{datasets} {new_dataset}",
     "mill data report": "{datasets} --output target",
     "mill train": "mv-own-base {datasets} --name kinds --epochs 2 --no-wait",

@@ -38,16 +38,6 @@ DROPPED = {
     "rule": "filter.characters.min",
     "detail": "4 < 20",
 }
-DIFF = {
-    "same": False,
-    "rows_common": 12345,
-    "rows_moved": 3,
-    "rows_removed": 1,
-    "rows_added": 1,
-    "removed": [ROW],
-    "added": [{**ROW, "row": 9}],
-    "spec_changes": ["seed: 1 -> 2", "clean.transforms: [] -> [markup]"],
-}
 LENGTHS = {"p5": 4, "p25": 9, "p50": 14, "p75": 21, "p95": 1234}
 
 
@@ -99,7 +89,6 @@ class Gateway(ThreadingHTTPServer):
             **{f"/v1/datasets/{each}": {"id": each} for each in ("ds-1", "ds-2")},
             "/v1/files/file-1": {"id": "file-1"},
             "/v1/datasets/ds-1/rows/7": {"provenance": [KEPT]},
-            "/v1/datasets/ds-1/diff/ds-2": DIFF,
             "/v1/datasets/ds-1/report": PAGE,
             "/v1/datasets/ds-1/comparison/ds-2": COMPARISON,
             "/v1/datasets/ds-1/comparison/ds-2/rows": {"data": [ALONE], "has_more": False},
@@ -253,13 +242,10 @@ def test_what_a_row_says_cannot_steer_the_terminal(gateway, capsys):
     row = {"messages": [{"role": "user", "content": hostile}], "row": 7}
     entry = {**KEPT, "outcome": "quarantined", "rule": "read.x", "detail": hostile, "row": row}
     gateway.answers["/v1/datasets/ds-1/rows/7"] = {"provenance": [entry]}
-    gateway.answers["/v1/datasets/ds-1/diff/ds-2"] = {
-        **DIFF,
-        "added": [row],
-        "spec_changes": [hostile],
-    }
+    alone = {**ALONE, "row": row, "other_row": row}
+    gateway.answers["/v1/datasets/ds-1/comparison/ds-2/rows"]["data"] = [alone]
 
-    for words in (("explain", "ds-1", "7"), ("diff", "ds-1", "ds-2")):
+    for words in (("explain", "ds-1", "7"), ("compare", "ds-1", "ds-2")):
         shown = said(capsys, *words)
         assert not set("\x1b\x9b\u202e\r") & set(shown)
         assert shown.count("[red]x[/red]") == 2
@@ -275,27 +261,6 @@ def test_a_long_row_is_cut(gateway, capsys):
     last = said(capsys, "explain", "ds-1", "7").splitlines()[-1]
     assert last.endswith("…")
     assert len(last) == 16 + 200
-
-
-def test_a_difference_has_counts_changes_of_the_spec_and_samples(gateway, capsys):
-    lines = said(capsys, "diff", "ds-1", "ds-2", "--samples", "3").splitlines()
-
-    assert gateway.asked[-1] == "/v1/datasets/ds-1/diff/ds-2?samples=3"
-    assert [line.split() for line in lines[:4]] == [
-        ["12,345", "common"],
-        ["3", "moved"],
-        ["1", "removed"],
-        ["1", "added"],
-    ]
-    assert lines[4:6] == ["spec: seed: 1 -> 2", "spec: clean.transforms: [] -> [markup]"]
-    assert [line[:15] for line in lines[6:]] == ["- line 7: user:", "+ line 9: user:"]
-
-
-def test_equal_datasets_are_called_that(gateway, capsys):
-    same = {"same": True, "removed": [], "added": [], "spec_changes": []}
-    gateway.answers["/v1/datasets/ds-1/diff/ds-2"] = {**DIFF, **same}
-
-    assert "the same rows in the same order" in said(capsys, "diff", "ds-1", "ds-2")
 
 
 def test_datasets_are_compared_side_by_side_and_with_all_by_every_setting(gateway, capsys):
@@ -314,13 +279,23 @@ def test_datasets_are_compared_side_by_side_and_with_all_by_every_setting(gatewa
     assert "rows measured" not in shown
     assert ("dataset", "ds-1", "ds-2") in lines
     assert ("language", "[ds-1]", "[ds-2]") in lines
-    assert "[ds-1] alone, changed: user: Is [bold]7[/bold] a number?" in shown
-    assert "  there: user: Is" in shown
+    assert "[ds-1] alone, changed, line 7: user: Is [bold]7[/bold] a number?" in shown
+    assert "  there line 9: user: Is" in shown
     assert gateway.asked[-2:] == [
         "/v1/datasets/ds-1/comparison/ds-2/rows?limit=3",
         "/v1/datasets/ds-2/comparison/ds-1/rows?limit=3",
     ]
     assert "mapping.layout" in said(capsys, "compare", "ds-1", "ds-2", "--all")
+
+
+def test_datasets_with_the_same_rows_in_the_same_order_are_told(gateway, capsys):
+    gateway.answers["/v1/datasets/ds-1/comparison/ds-2"] = {**COMPARISON, "same": True}
+
+    shown = said(capsys, "compare", "ds-1", "ds-2")
+
+    assert ("same", "rows", "and", "order", "yes", "yes") in [
+        tuple(line.split()) for line in shown.splitlines()
+    ]
 
 
 def test_datasets_of_one_name_are_told_apart_by_their_ids(gateway, capsys, monkeypatch):
@@ -357,7 +332,7 @@ def test_an_unknown_dataset_ends_with_one_line_and_leaves_no_file(gateway, capsy
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("words", [("explain", "ds-1", "0"), ("diff", "a", "b", "--samples", "0")])
+@pytest.mark.parametrize("words", [("explain", "ds-1", "0"), ("compare", "a", "b", "--rows", "-1")])
 def test_numbers_that_cannot_be_are_refused_before_anything_is_asked(gateway, capsys, words):
     assert run_app(["data", *words]) == 2
     assert gateway.asked == []

@@ -37,9 +37,11 @@ THING = {
     },
     **{"scopes": ["chat"], "limits": {}, "expires_at": None, "created_at": 0, "created_by": "ada"},
     **{"changed_by": "ada", "version_ids": [], "key": "secret", "provenance": [], "result": None},
-    **{"same": True, "spec_changes": [], "removed": [], "added": [], "reading": {}, "columns": []},
+    **{"same": True, "reading": {}, "columns": []},
+    **{name: [] for name in ("datasets", "unshared", "removed", "languages", "labels")},
+    **{name: [] for name in ("entities", "settings")},
     **{"series": [], "is_complete": True},
-    **{f"rows_{name}": 0 for name in ("common", "moved", "removed", "added")},
+    **{f"rows_{name}": 0 for name in ("common", "moved")},
 }
 """Whatever any of them has."""
 
@@ -142,7 +144,7 @@ def test_every_list_shows_every_id_whole(gateway, capsys, monkeypatch, path, col
         (["eval", "run", "kinds", "--compare-to", "ID", "--no-wait"], "/v1/models"),
         (["eval", "run", "kinds", "--dataset", "ID", "--no-wait"], "/v1/datasets"),
         (["data", "explain", "ID", "7"], "/v1/datasets"),
-        (["data", "diff", "ID", "ID"], "/v1/datasets"),
+        (["data", "compare", "ID", "ID"], "/v1/datasets"),
         (["data", "report", "ID"], "/v1/datasets"),
         (["data", "preview", "ID", "--layout", "alpaca"], "/v1/files"),
         (["keys", "show", "ID"], "/v1/keys"),

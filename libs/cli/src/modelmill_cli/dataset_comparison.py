@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 from modelmill_client import Modelmill, types
 from rich.console import Console
@@ -63,10 +64,10 @@ def print_unshared_rows(found: Record, rows: UnsharedRows) -> None:
     console = Console(highlight=False)
     for dataset, some in zip(_titles(found), rows.values(), strict=False):
         for each in some:
-            words = f"{dataset} alone, {each['because']}: {said_of(each['row'])}"
+            words = f"{dataset} alone, {each['because']}, {_line(each['row'])}"
             console.print(plain(words), soft_wrap=True)
             if each["other_row"]:
-                console.print(f"  there: {plain(said_of(each['other_row']))}", soft_wrap=True)
+                console.print(f"  there {plain(_line(each['other_row']))}", soft_wrap=True)
 
 
 def _titles(found: Record) -> list[str]:
@@ -127,6 +128,11 @@ def _lengths(sides: Sequence[Record]) -> list[Line]:
     if any(each["rows_measured"] < each["rows"] for each in sides):
         lines.append(("rows measured", [f"{each['rows_measured']:,}" for each in sides]))
     return lines
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    """What it says, behind the number that `mill data explain` takes."""
+    return f"line {row['row']}: {said_of(row)}"
 
 
 def _word(value: object) -> str:

@@ -9,7 +9,6 @@ from modelmill_client import Modelmill, types
 from modelmill_hub.address import HubAddress, is_hub_address
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from rich.console import Console
-from rich.table import Table
 
 from modelmill_cli.commands.files import uploaded
 from modelmill_cli.commands.generate import generate
@@ -31,7 +30,7 @@ from modelmill_cli.output import (
 from modelmill_cli.row_words import said_of
 from modelmill_cli.short_ids import DATASET, FILE
 from modelmill_cli.state_folder import StateFolder
-from modelmill_cli.tables import megabytes, plain, print_table
+from modelmill_cli.tables import megabytes, plain
 
 RowFormat = Literal["jsonl", "parquet"]
 TAB = "\t"
@@ -153,37 +152,6 @@ def explain(
         return
     for entry in explained["provenance"]:
         _print_provenance(entry)
-
-
-@app.command()
-def diff(
-    context: typer.Context,
-    first: Id,
-    second: Id,
-    samples: Annotated[
-        int, typer.Option(min=1, max=100, help="Number of sample rows of each kind.")
-    ] = 10,
-    as_json: AsJson = False,
-) -> None:
-    """Compare two datasets by the content of their rows."""
-    with connect(context.obj) as client:
-        first, second = (DATASET.full_id(client, each) for each in (first, second))
-        found: Mapping[str, Any] = client.datasets.diff(first, second, samples=samples)
-    if as_json:
-        print_json(found)
-        return
-    console = Console(highlight=False)
-    if found["same"]:
-        console.print("the same rows in the same order")
-    table = Table("rows", "", show_header=False, box=None)
-    for name in ("common", "moved", "removed", "added"):
-        table.add_row(f"{found[f'rows_{name}']:,}", name)
-    print_table(table)
-    for change in found["spec_changes"]:
-        console.print(f"spec: {plain(change)}")
-    for sign, name in (("-", "removed"), ("+", "added")):
-        for row in found[name]:
-            console.print(f"{sign} line {row['row']}: {plain(said_of(row))}", soft_wrap=True)
 
 
 @app.command()
