@@ -1,6 +1,7 @@
 """Commands that order a job: what is sent, and how the job is waited for."""
 
 import json
+import re
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -160,6 +161,75 @@ def test_what_an_estimate_does_not_know_is_said(
 
     assert run_app(["train", "kinds", "ds-1", "--estimate", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == gateway.estimate
+
+
+WORKER = {
+    **{"needed_memory_bytes": 536_000_000, "worker_memory_bytes": 8_000_000_000},
+    **{"waiting_reason": None, "earlier_job_ids": ["job-1"], "notes": []},
+}
+OF_EVALUATION = {"rows": 88, "most_rows": 88, "seconds": 60.0, **WORKER}
+OF_BUILD = {
+    **{"target_form": "openvino-int8", "test_rows": 40, "built_bytes": 900_000_000},
+    **{"seconds": 60.0, "most_seconds": None, **WORKER},
+}
+
+
+def told_facts(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """What is shown, by name."""
+    lines = capsys.readouterr().out.splitlines()
+    return dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines)
+
+
+def test_an_estimate_of_an_evaluation_is_shown_and_orders_nothing(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.estimate = dict(OF_EVALUATION)
+    words = "eval run kinds --dataset ds-1 --measure accuracy --estimate"
+
+    assert run_app(words.split()) == 0
+
+    assert told_facts(capsys) == {
+        **{"rows": "88", "time": "about 60 s", "worker needs": "536.0 MB"},
+        **{"worker has": "8,000.0 MB", "as of": "job-1"},
+    }
+    ((path, body),) = gateway.ordered
+    assert (path, body["measures"]) == ("/v1/evaluations/estimate", ["accuracy"])
+
+
+def test_an_estimate_of_a_build_is_shown_and_orders_nothing(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.estimate = dict(OF_BUILD)
+
+    assert run_app(["optimize", "kinds", "--dataset", "ds-1", "--estimate"]) == 0
+
+    assert told_facts(capsys) == {
+        **{"form": "openvino-int8", "rows to test": "40", "size": "about 900.0 MB"},
+        **{"time": "about 60 s", "worker needs": "536.0 MB"},
+        **{"worker has": "8,000.0 MB", "as of": "job-1"},
+    }
+    body = {"model": "kinds", "dataset_id": "ds-1"}
+    assert gateway.ordered == [("/v1/optimizations/estimate", body)]
+
+
+def test_what_no_earlier_job_tells_is_unknown(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = {"seconds": None, "earlier_job_ids": [], "notes": ["time is not known: none yet"]}
+    gateway.estimate = {**OF_EVALUATION, **nothing, "rows": None, "most_rows": 138}
+    assert run_app(["eval", "run", "kinds", "--dataset", "ds-1", "--estimate"]) == 0
+    told = told_facts(capsys)
+    assert (told["rows"], told["time"]) == ("at most 138", "unknown")
+    assert told["note"] == "time is not known: none yet"
+    assert "as of" not in told
+
+    search = {"target_form": None, "built_bytes": None, "most_seconds": 600}
+    gateway.estimate = {**OF_BUILD, **nothing, **search, "waiting_reason": "needs 9 GB"}
+    assert run_app(["optimize", "kinds", "--objective", "p95_ms=200", "--estimate"]) == 0
+    told = told_facts(capsys)
+    assert (told["size"], told["time"], told["budget"]) == ("unknown", "unknown", "10 min")
+    assert told["waits"] == "needs 9 GB"
+    assert "form" not in told
 
 
 def test_options_and_further_fields_become_the_body(gateway: Gateway) -> None:

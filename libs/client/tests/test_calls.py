@@ -79,6 +79,10 @@ async def test_an_estimate_orders_nothing(connect: Connect, half: str):
     found = await client.fine_tuning.jobs.estimate(model="tiny", training_file=file["id"])
 
     assert found["trained_tokens"] == 8000
+    evaluation = await client.evaluations.estimate(model="default", dataset_id="ds-1")
+    assert (evaluation["rows"], evaluation["seconds"]) == (88, None)
+    build = await client.optimizations.estimate(model="tiny")
+    assert (build["built_bytes"], build["seconds"]) == (1_000_000, None)
     assert [job async for job in client.jobs.list()] == []
 
 

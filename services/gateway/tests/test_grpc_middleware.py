@@ -56,7 +56,7 @@ SCOPE_OF = {
     "DiffDatasets": "datasets",
     "DownloadReport": "datasets",
     "CreateFineTuningJob": "jobs",
-    "EstimateFineTuning": "jobs",
+    **dict.fromkeys(("EstimateFineTuning", "EstimateOptimization", "EstimateEvaluation"), "jobs"),
     "CreateOptimization": "jobs",
     "CreateEvaluation": "jobs",
     "DownloadEvaluation": "jobs",

@@ -20,9 +20,9 @@ from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
-from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady, ModelRetired
 from modelmill_bus.bus import Bus
-from modelmill_bus.subjects import job_requested, job_state
+from modelmill_bus.subjects import DATASET_READY, job_requested, job_state
 from modelmill_optimizer_builder.main import serve
 from modelmill_optimizer_builder.settings import Settings
 from modelmill_registry.store import FolderStore
@@ -56,6 +56,14 @@ class Service:
         )
         with domain_errors():
             response: pb.CreateBuildResponse = await self.stub.CreateBuild(request, timeout=20)
+        return response
+
+    async def size(self, *, tenant: str = "acme", **spec: Any) -> pb.SizeBuildResponse:
+        """What the same build would need."""
+        usual = {"source_version_id": "mv-1", "target_form": "openvino-int8"}
+        request = pb.SizeBuildRequest(tenant=tenant, spec=pb.BuildSpec(**(usual | spec)))
+        with domain_errors():
+            response: pb.SizeBuildResponse = await self.stub.SizeBuild(request, timeout=20)
         return response
 
     async def announce(self, version_id: str = "mv-1", **fields: Any) -> ModelReady:
@@ -126,6 +134,42 @@ async def test_a_job_has_the_given_priority_and_estimated_resources(service: Ser
     for stored in await service.requests():
         assert stored.priority == JOB_PRIORITY_HIGH
         assert 4 * weights < stored.needs.memory_bytes < 5 * weights
+
+
+async def test_a_build_is_sized_as_it_would_be_queued_and_none_is(service: Service) -> None:
+    weights = 8 * 10**9
+    await service.announce("mv-1", size_bytes=weights)
+    dataset = DatasetReady(dataset_id="ds-1", tenant="acme", counts={"train": 9, "test": 3})
+    await service.bus.publish(DATASET_READY, dataset)
+
+    sized = await service.size(dataset_id="ds-1")
+    fewer = await service.size(dataset_id="ds-1", max_rows=1)
+    search = await service.size(target_form="", objective=pb.Objective(size_mb=9_000))
+    assert await service.requests() == []
+    await service.order(dataset_id="ds-1")
+
+    (queued,) = await service.requests()
+    assert MessageToDict(sized.spec, preserving_proto_field_name=True) == MessageToDict(queued.spec)
+    assert sized.needs == queued.needs
+    assert (sized.test_rows, fewer.test_rows) == (3, 1)
+    assert weights / 4 < sized.built_bytes < weights
+    assert sized.worker.memory_bytes > 0
+    assert (search.HasField("built_bytes"), search.test_rows) == (False, 0)
+    assert search.spec.budget_seconds == 1800
+
+
+async def test_what_a_build_is_refused_for_it_is_not_sized_for_either(service: Service) -> None:
+    await service.announce("mv-theirs", tenant="rival")
+    for spec in (
+        {"source_version_id": "mv-theirs"},
+        {"target_form": "gguf-q9", "max_accuracy_loss": 2.0},
+        {"dataset_id": "ds-1"},
+    ):
+        with pytest.raises((InvalidInputError, NotFoundError)) as ordered:
+            await service.order(**spec)
+        with pytest.raises(type(ordered.value)) as sized:
+            await service.size(**spec)
+        assert sized.value.message == ordered.value.message
 
 
 async def test_an_idempotency_key_gives_one_job_and_refuses_another_spec(service: Service) -> None:

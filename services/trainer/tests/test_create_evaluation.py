@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import (
     JobRequested,
 )
@@ -10,7 +11,7 @@ from modelmill.registry.v1.model_events_pb2 import AliasState
 from modelmill_bus.subjects import alias_state, job_requested
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_testkit.fake_inference import NEWER, VERSION
-from trainer_support.evaluations import Learned, create, evaluating
+from trainer_support.evaluations import Learned, create, evaluating, size
 
 
 async def test_every_error_is_reported_at_once(site: Any) -> None:
@@ -71,6 +72,43 @@ async def test_without_an_inference_service_a_job_is_refused_with_the_setting_to
 ) -> None:
     with pytest.raises(PreconditionError, match="Set TRAINER_INFERENCE_ADDRESS"):
         await create(trainer)
+
+
+async def test_an_evaluation_is_sized_as_it_would_be_queued_and_none_is(
+    site: Any, toy_rows: Any
+) -> None:
+    async with evaluating(site, Learned(), role="serve"):
+        await site.add_dataset(test=toy_rows(3))
+        sized, fewer = await size(site), await size(site, max_rows=2)
+        requests = [each async for each in site.bus.replay(["job.requested.evaluate.>"])]
+        assert requests == []
+        created = await create(site)
+        stored = await site.bus.last(
+            job_requested("evaluate", "acme", created.job_id), JobRequested
+        )
+
+    spec = MessageToDict(sized.spec, preserving_proto_field_name=True)
+    assert spec == MessageToDict(stored.body.spec)
+    assert (sized.dataset_rows, fewer.dataset_rows) == (3, 2)
+    assert sized.needs == stored.body.needs
+    assert sized.worker.memory_bytes > 0
+
+
+async def test_what_an_evaluation_is_refused_for_it_is_not_sized_for_either(
+    site: Any, toy_rows: Any
+) -> None:
+    async with evaluating(site, Learned(), role="serve"):
+        await site.add_dataset(test=toy_rows(3))
+        for spec in (
+            {"model": "nobody"},
+            {"measures": ["vibes"], "split": "all"},
+            {"dataset_id": ""},
+        ):
+            with pytest.raises((InvalidInputError, NotFoundError)) as ordered:
+                await create(site, **spec)
+            with pytest.raises(type(ordered.value)) as sized:
+                await size(site, **spec)
+            assert sized.value.message == ordered.value.message
 
 
 async def test_defaults_are_filled_in(site: Any, toy_rows: Any) -> None:

@@ -36,6 +36,11 @@ Fields = Annotated[
 ]
 
 
+Estimate = Annotated[
+    bool, typer.Option("--estimate", help="Show what it would take, and order nothing.")
+]
+
+
 def body_of(given: Mapping[str, Any], fields: Iterable[str] | None) -> dict[str, Any]:
     """The request body: options that were given, and `--set` above them.
 

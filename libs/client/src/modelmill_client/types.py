@@ -478,6 +478,44 @@ class EvaluationAnswer(TypedDict):
     is_right: bool | None
 
 
+class EvaluationEstimate(TypedDict):
+    """
+    What an evaluation would read, need and take. What is not known is null, and `notes` say
+    why. Earlier evaluations count that measured the same versions by the same measures and tasks.
+    """
+
+    object: Literal["evaluation.estimate"]
+    model: str
+    compare_to: str | None
+    dataset_id: str | None
+    rows: int | None
+    """
+    Rows that each model is asked.
+    """
+    most_rows: int
+    """
+    The same at most.
+    """
+    seconds: float | None
+    """
+    As the earlier jobs took, for these rows; null where none is like it.
+    """
+    earlier_job_ids: list[str]
+    """
+    Jobs that time is taken from.
+    """
+    needed_memory_bytes: int
+    """
+    What a worker must have; the models run in the inference service.
+    """
+    worker_memory_bytes: int
+    """
+    Of the largest worker that was seen.
+    """
+    waiting_reason: str | None
+    notes: list[str]
+
+
 class EvaluationRow(TypedDict):
     """
     Row of an evaluation. `prompt` is null unless it was evaluated `with_prompts`; `slices` has
@@ -1154,6 +1192,47 @@ class OptimizationBody(TypedDict):
     """
     Maximum test rows to score; 0 means all.
     """
+
+
+class OptimizationEstimate(TypedDict):
+    """
+    What a build, or a search for one, would read, need and take. What is not known is null, and
+    `notes` say why. Earlier builds count that made the same form from a version of the same base.
+    """
+
+    object: Literal["optimization.estimate"]
+    model: str
+    target_form: str | None
+    test_rows: int
+    """
+    Test rows that are read to score it; 0 without a dataset.
+    """
+    built_bytes: int | None
+    """
+    As earlier builds are, else by the size of the weights.
+    """
+    seconds: float | None
+    """
+    As the earlier jobs took, for these rows; null where none is like it.
+    """
+    most_seconds: int | None
+    """
+    That a search may take.
+    """
+    earlier_job_ids: list[str]
+    """
+    Jobs that time is taken from.
+    """
+    needed_memory_bytes: int
+    """
+    What a worker must have; of a search for its smallest part.
+    """
+    worker_memory_bytes: int
+    """
+    Of the largest worker that was seen.
+    """
+    waiting_reason: str | None
+    notes: list[str]
 
 
 class OptimizationPage(TypedDict):

@@ -46,6 +46,8 @@ from modelmill_gateway.metrics import TOKENS_IN_HAND, TOKENS_LIMIT
 from modelmill_gateway.ordering.compare_jobs import CompareJobs
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_gateway.ordering.estimate_build import EstimateBuild
+from modelmill_gateway.ordering.estimate_evaluation import EstimateEvaluation
 from modelmill_gateway.ordering.estimate_training import EstimateTraining
 from modelmill_gateway.ordering.find_file import FindFile
 from modelmill_gateway.ordering.fine_tuning_order import ResolveFineTuning
@@ -190,9 +192,7 @@ class UseCases:
         self.create_fine_tuning_job = CreateFineTuningJob(
             orders.training, orders.datasets, resolve_training, order_job
         )
-        self.estimate_training = EstimateTraining(
-            peers.trainer, resolve_training, peers.data_prep, known.datasets, known.jobs
-        )
+        self._estimate(parts, find_model, resolve, resolve_training)
         batches: OwnOrders[BatchSpec] = OwnOrders(parts.bus, BATCH, prefix_of(BATCH))
         runs: OwnOrders[EvalRunSpec] = OwnOrders(parts.bus, BATCH, EVAL_RUN_PREFIX)
         evals = self.manage_evals = ManageEvals(known.evals)
@@ -204,6 +204,21 @@ class UseCases:
         self.watch_job = WatchJob(parts.watcher, known.jobs, peers.trainer)
         self.delete_tenants = DeleteTenants(parts.bus, known.tenants, known.jobs, self.control_job)
         self.event_ids = SealedEventIds(settings.service_secret.get_secret_value())
+
+    def _estimate(
+        self,
+        parts: Parts,
+        find_model: FindModel,
+        resolve: ResolveSpecs,
+        resolve_training: ResolveFineTuning,
+    ) -> None:
+        """What jobs would take, before they are ordered."""
+        known, trainer = parts.known, parts.peers.trainer
+        self.estimate_training = EstimateTraining(
+            trainer, resolve_training, parts.peers.data_prep, known.datasets, known.jobs
+        )
+        self.estimate_evaluation = EstimateEvaluation(trainer, resolve, find_model, known.jobs)
+        self.estimate_build = EstimateBuild(parts.peers.builder, resolve, known.models, known.jobs)
 
     def _answer(self, parts: Parts, find_model: FindModel) -> None:
         """All that asks inference or judges: by one queue, one circuit breaker, one price list."""

@@ -9,8 +9,17 @@ from google.protobuf.message import Message
 from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill.jobs.v1.job_pb2 import JobDesiredState, JobPriority
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import (
+    BuildSpec,
+    SizeBuildResponse,
+)
 from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill.trainer.v1.evaluation_pb2 import EvaluationRowFilter, ListEvaluationRowsResponse
+from modelmill.trainer.v1.evaluation_pb2 import (
+    EvaluationRowFilter,
+    EvaluationSpec,
+    ListEvaluationRowsResponse,
+    SizeEvaluationJobResponse,
+)
 from modelmill.trainer.v1.trainer_service_pb2 import (
     SizeFineTuningJobResponse,
     StepFigures,
@@ -213,6 +222,10 @@ class Trainer(Protocol):
 
     async def size_training(self, spec: TrainSpec, *, tenant: str) -> SizeFineTuningJobResponse: ...
 
+    async def size_evaluation(
+        self, spec: EvaluationSpec, *, tenant: str
+    ) -> SizeEvaluationJobResponse: ...
+
     async def step_figures(
         self, tenant: str, job_id: str, after_step: int | None = None
     ) -> Sequence[StepFigures]: ...
@@ -228,6 +241,12 @@ class Trainer(Protocol):
     async def list_evaluation_rows(
         self, *, tenant: str, job_id: str, after: int, limit: int, wanted: EvaluationRowFilter
     ) -> ListEvaluationRowsResponse: ...
+
+
+class Builder(Protocol):
+    """Knows what its jobs would need."""
+
+    async def size_build(self, spec: BuildSpec, *, tenant: str) -> SizeBuildResponse: ...
 
 
 class Owner(Protocol[SpecT_contra]):

@@ -125,9 +125,19 @@ def _job_routes(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> t
             jobs,
         ),
         OptimizationRoutes(
-            use_cases.create_optimization, control_job, jobs, use_cases.compare_forms
+            use_cases.create_optimization,
+            use_cases.estimate_build,
+            control_job,
+            jobs,
+            use_cases.compare_forms,
         ),
-        EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, parts.peers.trainer),
+        EvaluationRoutes(
+            use_cases.create_evaluation,
+            use_cases.estimate_evaluation,
+            control_job,
+            jobs,
+            parts.peers.trainer,
+        ),
         JobRoutes(control_job, events, jobs),
         JobMetricsRoutes(use_cases.read_job_metrics, use_cases.compare_jobs),
         BatchRoutes(use_cases.create_batch, control_job, jobs),
@@ -176,7 +186,9 @@ def _servicers(use_cases: UseCases, parts: Parts, stopping: asyncio.Event) -> tu
             use_cases.create_fine_tuning_job,
             use_cases.estimate_training,
             use_cases.create_optimization,
+            use_cases.estimate_build,
             use_cases.create_evaluation,
+            use_cases.estimate_evaluation,
             parts.peers.trainer,
         ),
         JobProcedures(

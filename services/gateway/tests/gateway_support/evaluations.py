@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+from modelmill.jobs.v1.job_pb2 import Resources
 from modelmill.trainer.v1 import evaluation_pb2 as pb
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 
+DATASET_ROWS = 88
+"""Of every dataset."""
 ListRows = Callable[[pb.ListEvaluationRowsRequest], pb.ListEvaluationRowsResponse]
 
 
@@ -31,14 +34,7 @@ class FakeEvaluations(TrainerServiceServicer):
     async def CreateEvaluationJob(
         self, request: pb.CreateEvaluationJobRequest, context: Any
     ) -> pb.CreateEvaluationJobResponse:
-        if not self.can_ask:
-            raise PreconditionError("the trainer has no inference service to ask")
-        spec = request.spec
-        errors = [f"measure {name!r} is not known" for name in spec.measures if name == "vibes"]
-        if not spec.dataset_id and not spec.tasks:
-            errors.append("give a dataset_id, tasks or both")
-        if errors:
-            raise InvalidInputError(errors)
+        spec = self._checked(request.spec)
         self.evaluations.append(spec)
         job = await self._queue.submit(
             kind="evaluate",
@@ -50,6 +46,27 @@ class FakeEvaluations(TrainerServiceServicer):
             priority=request.priority,
         )
         return pb.CreateEvaluationJobResponse(job_id=job.job_id, sequence=job.sequence)
+
+    async def SizeEvaluationJob(
+        self, request: pb.SizeEvaluationJobRequest, context: Any
+    ) -> pb.SizeEvaluationJobResponse:
+        spec = self._checked(request.spec)
+        return pb.SizeEvaluationJobResponse(
+            spec=spec,
+            dataset_rows=DATASET_ROWS if spec.dataset_id else 0,
+            needs=Resources(cpus=1, memory_bytes=512 << 20),
+            worker=Resources(cpus=2, memory_bytes=4 << 30),
+        )
+
+    def _checked(self, spec: pb.EvaluationSpec) -> pb.EvaluationSpec:
+        if not self.can_ask:
+            raise PreconditionError("the trainer has no inference service to ask")
+        errors = [f"measure {name!r} is not known" for name in spec.measures if name == "vibes"]
+        if not spec.dataset_id and not spec.tasks:
+            errors.append("give a dataset_id, tasks or both")
+        if errors:
+            raise InvalidInputError(errors)
+        return spec
 
     async def DownloadEvaluation(
         self, request: pb.DownloadEvaluationRequest, context: Any

@@ -221,6 +221,13 @@ SIZED = trainer_pb.SizeFineTuningJobResponse(
     worker=Resources(cpus=2, memory_bytes=4 * GIB),
 )
 """Of every training, but for its spec."""
+SIZED_BUILD = optimizer_pb.SizeBuildResponse(
+    test_rows=40,
+    built_bytes=1_000_000,
+    needs=Resources(cpus=1, memory_bytes=2 * GIB),
+    worker=Resources(cpus=2, memory_bytes=4 * GIB),
+)
+"""Of every build, but for its spec."""
 
 
 class FakeTrainer(FakeEvaluations):
@@ -332,9 +339,7 @@ class FakeOptimizerBuilder(OptimizerBuilderServiceServicer):
     async def CreateBuild(
         self, request: optimizer_pb.CreateBuildRequest, context: Any
     ) -> optimizer_pb.CreateBuildResponse:
-        is_search = request.spec.HasField("objective")
-        if request.spec.target_form != ("" if is_search else "openvino-int8"):
-            raise InvalidInputError(f"target_form: no {request.spec.target_form!r} is made")
+        _check_build(request.spec)
         self.specs.append(request.spec)
         job = await self._queue.submit(
             kind="optimize",
@@ -346,3 +351,22 @@ class FakeOptimizerBuilder(OptimizerBuilderServiceServicer):
             priority=request.priority,
         )
         return optimizer_pb.CreateBuildResponse(job_id=job.job_id, sequence=job.sequence)
+
+    async def SizeBuild(
+        self, request: optimizer_pb.SizeBuildRequest, context: Any
+    ) -> optimizer_pb.SizeBuildResponse:
+        _check_build(request.spec)
+        answer = optimizer_pb.SizeBuildResponse(spec=request.spec)
+        answer.MergeFrom(SIZED_BUILD)
+        if request.spec.HasField("objective"):
+            answer.spec.budget_seconds = request.spec.budget_seconds or 1800
+            answer.ClearField("built_bytes")
+        if not request.spec.dataset_id:
+            answer.test_rows = 0
+        return answer
+
+
+def _check_build(spec: optimizer_pb.BuildSpec) -> None:
+    is_search = spec.HasField("objective")
+    if spec.target_form != ("" if is_search else "openvino-int8"):
+        raise InvalidInputError(f"target_form: no {spec.target_form!r} is made")

@@ -24,6 +24,7 @@ from modelmill_service_kit.process import Ending, announce_ready, run_service
 from modelmill_optimizer_builder.adapters.job_workshop import JobWorkshop
 from modelmill_optimizer_builder.adapters.weight_headers import count_weights
 from modelmill_optimizer_builder.build_model import BuildModel
+from modelmill_optimizer_builder.check_build_spec import CheckBuildSpec
 from modelmill_optimizer_builder.create_build import CreateBuild
 from modelmill_optimizer_builder.entrypoints.bus import follow_models
 from modelmill_optimizer_builder.entrypoints.grpc import OptimizerBuilderServicer
@@ -51,8 +52,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=False)
         if settings.role != "work":
             has_price = settings.machine_price_per_hour is not None
-            create_build = CreateBuild(models, datasets, queue, has_price=has_price)
-            servicer = OptimizerBuilderServicer(create_build)
+            check = CheckBuildSpec(models, datasets, has_price=has_price)
+            servicer = OptimizerBuilderServicer(
+                CreateBuild(check, queue), check, settings.worker_size
+            )
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
             control = JobServicer(ControlJob(bus, [OPTIMIZE]), capacity)
             add_JobServiceServicer_to_server(control, server.grpc)

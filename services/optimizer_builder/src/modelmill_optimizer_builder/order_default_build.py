@@ -9,7 +9,7 @@ from modelmill_jobs.submit import JobQueue
 from modelmill_registry.default_build import default_build_of
 from modelmill_service_kit.errors import AlreadyExistsError
 
-from modelmill_optimizer_builder.create_build import with_defaults
+from modelmill_optimizer_builder.check_build_spec import with_defaults
 from modelmill_optimizer_builder.domain.forms import ADAPTER, form_named
 
 log = logging.getLogger(__name__)

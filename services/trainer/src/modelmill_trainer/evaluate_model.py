@@ -21,8 +21,8 @@ from modelmill_registry.job_checkpoints import JobCheckpoints
 from modelmill_registry.materialised import in_use
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
+from modelmill_trainer.check_evaluation_spec import WHY_NO_MODELS
 from modelmill_trainer.checkpoint_retention import CheckpointRetention
-from modelmill_trainer.create_evaluation_job import WHY_NO_MODELS
 from modelmill_trainer.domain.child_requests import EvaluationRequest, TaskFiles
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan
 from modelmill_trainer.evaluation_spec import plan_of

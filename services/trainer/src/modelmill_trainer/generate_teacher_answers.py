@@ -19,9 +19,9 @@ from modelmill_registry.manifest import Manifest
 from modelmill_registry.materialised import in_use
 from modelmill_service_kit.errors import NotFoundError
 
+from modelmill_trainer.check_evaluation_spec import WHY_NO_MODELS
 from modelmill_trainer.checkpoint_retention import CheckpointRetention
 from modelmill_trainer.choices import answer_tokens
-from modelmill_trainer.create_evaluation_job import WHY_NO_MODELS
 from modelmill_trainer.domain.child_requests import TeachingRequest
 from modelmill_trainer.evaluate_model import CHECKPOINT_SECONDS, CHILD_ENVIRONMENT
 from modelmill_trainer.model_requests import ModelRequestHandler

@@ -27,6 +27,7 @@ from modelmill_service_kit.grpc_server import RpcServer
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import Ending, announce_ready, run_service
 
+from modelmill_trainer.check_evaluation_spec import CheckEvaluationSpec
 from modelmill_trainer.check_training_spec import CheckTrainingSpec, Teachers
 from modelmill_trainer.checkpoint_retention import checkpoint_deleter
 from modelmill_trainer.count_row_tokens import CountRowTokens
@@ -43,6 +44,7 @@ from modelmill_trainer.named_datasets import NamedDatasets
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
 from modelmill_trainer.settings import Settings
+from modelmill_trainer.size_evaluation import SizeEvaluation
 from modelmill_trainer.size_training import SizeTraining
 from modelmill_trainer.stored_records import AliasReader, JobReader
 from modelmill_trainer.stream_step_metrics import StreamStepMetrics
@@ -127,6 +129,13 @@ def _eraser(parts: _Dependencies) -> TenantEraser:
 
 def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
     queue, aliases = JobQueue(parts.bus), AliasReader(parts.bus)
+    check_evaluation = CheckEvaluationSpec(
+        parts.models,
+        aliases,
+        parts.datasets,
+        parts.files,
+        can_ask=parts.inference_models is not None,
+    )
     return TrainerServicer(
         CreateFineTuningJob(_check(settings, parts, are_ordered=True), queue),
         SizeTraining(
@@ -137,14 +146,8 @@ def _servicer(settings: Settings, parts: _Dependencies) -> TrainerServicer:
         ListStepFigures(parts.jobs, parts.store),
         StreamStepMetrics(parts.jobs, parts.store),
         RetireModel(parts.bus, parts.models, aliases, parts.unfinished),
-        CreateEvaluationJob(
-            parts.models,
-            aliases,
-            parts.datasets,
-            parts.files,
-            queue,
-            can_ask=parts.inference_models is not None,
-        ),
+        CreateEvaluationJob(check_evaluation, queue),
+        SizeEvaluation(check_evaluation, settings.worker_size),
         ReadEvaluation(parts.jobs, parts.store),
         ListEvaluationRows(parts.jobs, parts.store),
     )

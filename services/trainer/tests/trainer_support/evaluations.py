@@ -74,6 +74,15 @@ async def create(site: Any, **fields: Any) -> pb.CreateEvaluationJobResponse:
     return accepted
 
 
+async def size(site: Any, **fields: Any) -> pb.SizeEvaluationJobResponse:
+    """What the same evaluation would read and need."""
+    spec = pb.EvaluationSpec(**({"model": VERSION, "dataset_id": "ds-toy"} | fields))
+    request = pb.SizeEvaluationJobRequest(tenant="acme", spec=spec)
+    with domain_errors():
+        sized: pb.SizeEvaluationJobResponse = await site.stub.SizeEvaluationJob(request, timeout=20)
+    return sized
+
+
 async def found(site: Any, job_id: str, wanted: str = "json") -> str:
     request = pb.DownloadEvaluationRequest(tenant="acme", job_id=job_id, format=wanted)
     with domain_errors():

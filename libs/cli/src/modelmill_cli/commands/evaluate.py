@@ -1,6 +1,7 @@
 """`mill eval`: how good a model is, and which of two is better."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,11 +17,19 @@ from typer.core import TyperGroup
 from modelmill_cli.commands import judges
 from modelmill_cli.commands.judges import check_passed, print_judged, scorer
 from modelmill_cli.errors import WorkFailedError
+from modelmill_cli.estimate_words import evaluation_facts
 from modelmill_cli.estimates import figure_cells, figure_columns
 from modelmill_cli.gateway import connect
 from modelmill_cli.job_words import Job
-from modelmill_cli.orders import Fields, Wait, body_of, followed
-from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
+from modelmill_cli.orders import Estimate, Fields, Wait, body_of, followed
+from modelmill_cli.output import (
+    AsJson,
+    Columns,
+    print_done,
+    print_json,
+    print_list,
+    print_table_of,
+)
 from modelmill_cli.short_ids import DATASET, EVALUATION, MODEL
 from modelmill_cli.tables import plain, print_table
 
@@ -108,6 +117,7 @@ def run(
     max_rows: MaxRows = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     fields: Fields = None,
+    estimate: Estimate = False,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
@@ -123,13 +133,13 @@ def run(
         "slices": [{"by": each} for each in slice_by or ()],
         "protections": [each for each in bounds if each["measure"] != JUDGE],
         "with_prompts": judge is not None or None,
-        "max_rows": max_rows,
-        "seed": seed,
+        **{"max_rows": max_rows, "seed": seed},
     }
     with connect(context.obj) as client:
         score = None if judge is None else scorer(client, judge, worst)
         order |= _full_ids(client, order) | _tasks(client, found, task or (), data or ())
-        _order(client, body_of(order, fields), score, wait=wait, as_json=as_json)
+        do = partial(_estimate, client) if estimate else partial(_order, client, score, wait=wait)
+        do(body_of(order, fields), as_json=as_json)
 
 
 def _full_ids(client: Modelmill, order: Mapping[str, Any]) -> dict[str, str]:
@@ -205,10 +215,15 @@ def _judged_bound(
     return float(bounds[0]["worst"]) if bounds else None
 
 
+def _estimate(client: Modelmill, order: dict[str, Any], *, as_json: bool) -> None:
+    found = client.evaluations.estimate(**order)
+    print_table_of(found, evaluation_facts(found), as_json=as_json)
+
+
 def _order(
     client: Modelmill,
-    order: dict[str, Any],
     score: Callable[[str], dict[str, Any]] | None,
+    order: dict[str, Any],
     *,
     wait: bool,
     as_json: bool,

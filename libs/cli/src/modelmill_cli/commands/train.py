@@ -4,9 +4,10 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from modelmill_cli.estimate_words import estimate_facts
+from modelmill_cli.estimate_words import build_facts, training_facts
 from modelmill_cli.gateway import connect
 from modelmill_cli.orders import (
+    Estimate,
     Fields,
     Priority,
     Wait,
@@ -20,9 +21,6 @@ from modelmill_cli.short_ids import DATASET, FILE, MODEL
 
 Method = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
 TrainingObjective = Literal["answers", "text", "dpo", "kto", "distillation"]
-Estimate = Annotated[
-    bool, typer.Option("--estimate", help="Show what it would take, and order nothing.")
-]
 
 
 def train(
@@ -60,7 +58,7 @@ def train(
         body: Any = body_of(given, fields)
         if estimate:
             found = client.fine_tuning.jobs.estimate(**body)
-            print_table_of(found, estimate_facts(found), as_json=as_json)
+            print_table_of(found, training_facts(found), as_json=as_json)
         else:
             answer = client.fine_tuning.jobs.create(**body)
             follow_order(client, answer, wait=wait, as_json=as_json)
@@ -111,6 +109,7 @@ def optimize(
     max_rows: Annotated[int | None, typer.Option(help="Maximum test rows to score.")] = None,
     priority: Priority = None,
     fields: Fields = None,
+    estimate: Estimate = False,
     wait: Wait = True,
     as_json: AsJson = False,
 ) -> None:
@@ -127,5 +126,10 @@ def optimize(
             "max_rows": max_rows,
             "priority": priority,
         }
-        answer: Any = client.optimizations.create(**body_of(given, fields))
-        follow_order(client, answer, wait=wait, as_json=as_json)
+        body: Any = body_of(given, fields)
+        if estimate:
+            found = client.optimizations.estimate(**body)
+            print_table_of(found, build_facts(found), as_json=as_json)
+        else:
+            answer = client.optimizations.create(**body)
+            follow_order(client, answer, wait=wait, as_json=as_json)

@@ -277,6 +277,12 @@ class AsyncOptimizations(AsyncResource):
         )
         return cast(types.Optimization, made)
 
+    async def estimate(self, **body: Unpack[types.OptimizationBody]) -> types.OptimizationEstimate:
+        """What a build or a search would read, need and take; nothing is ordered."""
+        path = path_of("optimizations", "estimate")
+        found = await self._transport.call("POST", path, json=body, may_repeat=True)
+        return cast(types.OptimizationEstimate, found)
+
     def list(
         self, *, after: str | None = None, page_size: int = PAGE
     ) -> AsyncIterator[types.Optimization]:
@@ -310,6 +316,12 @@ class AsyncEvaluations(AsyncResource):
             "POST", "/v1/evaluations", json=body, idempotency_key=idempotency_key
         )
         return cast(types.Evaluation, made)
+
+    async def estimate(self, **body: Unpack[types.EvaluationBody]) -> types.EvaluationEstimate:
+        """What an evaluation would read, need and take; nothing is ordered."""
+        path = path_of("evaluations", "estimate")
+        found = await self._transport.call("POST", path, json=body, may_repeat=True)
+        return cast(types.EvaluationEstimate, found)
 
     def list(
         self, *, after: str | None = None, page_size: int = PAGE

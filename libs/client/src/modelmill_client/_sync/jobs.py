@@ -274,6 +274,12 @@ class Optimizations(Resource):
         )
         return cast(types.Optimization, made)
 
+    def estimate(self, **body: Unpack[types.OptimizationBody]) -> types.OptimizationEstimate:
+        """What a build or a search would read, need and take; nothing is ordered."""
+        path = path_of("optimizations", "estimate")
+        found = self._transport.call("POST", path, json=body, may_repeat=True)
+        return cast(types.OptimizationEstimate, found)
+
     def list(
         self, *, after: str | None = None, page_size: int = PAGE
     ) -> Iterator[types.Optimization]:
@@ -307,6 +313,12 @@ class Evaluations(Resource):
             "POST", "/v1/evaluations", json=body, idempotency_key=idempotency_key
         )
         return cast(types.Evaluation, made)
+
+    def estimate(self, **body: Unpack[types.EvaluationBody]) -> types.EvaluationEstimate:
+        """What an evaluation would read, need and take; nothing is ordered."""
+        path = path_of("evaluations", "estimate")
+        found = self._transport.call("POST", path, json=body, may_repeat=True)
+        return cast(types.EvaluationEstimate, found)
 
     def list(
         self, *, after: str | None = None, page_size: int = PAGE

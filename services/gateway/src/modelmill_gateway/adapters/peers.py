@@ -32,12 +32,14 @@ from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_service_kit.grpc_server import VERSION_METADATA
 
 from modelmill_gateway.adapters import data_prep as data_prep_adapter
+from modelmill_gateway.adapters import optimizer_builder as builder_adapter
 from modelmill_gateway.adapters import trainer as trainer_adapter
 from modelmill_gateway.adapters.capacity import GrpcReplica, GrpcWorkers
 from modelmill_gateway.adapters.data_prep import GrpcDataPrep
 from modelmill_gateway.adapters.fleet import Fleet
 from modelmill_gateway.adapters.inference import GrpcEngines
 from modelmill_gateway.adapters.moderation import GrpcModeration, GrpcPolicies
+from modelmill_gateway.adapters.optimizer_builder import GrpcOptimizerBuilder
 from modelmill_gateway.adapters.trainer import GrpcTrainer
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.metrics import INFERENCE_LEFT_ALONE
@@ -195,9 +197,6 @@ class HealthProbe:
         return ServiceStatus(self._service, self._address, status, said.get(VERSION_METADATA, ""))
 
 
-OPTIMIZER_BUILDER = "the optimizer-builder"
-
-
 @dataclass(frozen=True)
 class Orders:
     """Services that create jobs, by the kind of job."""
@@ -217,6 +216,7 @@ class Peers:
     policies: GrpcPolicies
     data_prep: GrpcDataPrep
     trainer: GrpcTrainer
+    builder: GrpcOptimizerBuilder
     orders: Orders
     job_owners: Mapping[str, GrpcJobOwner]
     """By the kind of job that they own."""
@@ -255,6 +255,7 @@ async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
             policies=GrpcPolicies(to_moderation),
             data_prep=GrpcDataPrep(to_data_prep),
             trainer=GrpcTrainer(to_trainer),
+            builder=GrpcOptimizerBuilder(to_optimizer),
             orders=_orders(to_data_prep, to_trainer, to_optimizer),
             job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
             probes=[HealthProbe(*each) for each in probed],
@@ -276,7 +277,7 @@ def _orders(to_data_prep: Channel, to_trainer: Channel, to_optimizer: Channel) -
         GrpcOrders(data_prep.CreateDataset, CreateDatasetRequest, data_prep_adapter.PEER),
         GrpcOrders(trainer.CreateFineTuningJob, CreateFineTuningJobRequest, trainer_adapter.PEER),
         GrpcOrders(trainer.CreateEvaluationJob, CreateEvaluationJobRequest, trainer_adapter.PEER),
-        GrpcOrders(builder.CreateBuild, CreateBuildRequest, OPTIMIZER_BUILDER),
+        GrpcOrders(builder.CreateBuild, CreateBuildRequest, builder_adapter.PEER),
     )
 
 
@@ -288,5 +289,5 @@ def _job_owners(
         DATASET: GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
         TRAIN: training,
         EVALUATE: training,
-        OPTIMIZE: GrpcJobOwner(to_optimizer, OPTIMIZER_BUILDER),
+        OPTIMIZE: GrpcJobOwner(to_optimizer, builder_adapter.PEER),
     }

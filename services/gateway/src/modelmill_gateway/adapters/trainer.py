@@ -44,6 +44,21 @@ class GrpcTrainer:
         with domain_errors(PEER):
             return await self._stub.SizeFineTuningJob(request, timeout=CALL_SECONDS)
 
+    async def size_evaluation(
+        self, spec: pb.EvaluationSpec, *, tenant: str
+    ) -> pb.SizeEvaluationJobResponse:
+        """What an evaluation would read and need.
+
+        Raises:
+            InvalidInputError: the spec is wrong; lists every error.
+            NotFoundError: a model, the dataset or a file is unknown, and nothing else is wrong.
+            PreconditionError: the trainer has no inference service to ask.
+            UnavailableError: the trainer does not answer.
+        """
+        request = pb.SizeEvaluationJobRequest(tenant=tenant, spec=spec)
+        with domain_errors(PEER):
+            return await self._stub.SizeEvaluationJob(request, timeout=CALL_SECONDS)
+
     async def step_figures(
         self, tenant: str, job_id: str, after_step: int | None = None
     ) -> Sequence[StepFigures]:

@@ -219,6 +219,13 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
     ),
     (JOBS, "/v1/optimizations", NO_MODELS): (
         ("POST", "", "create_optimization", "Create a build, or search for one.", ONE_MODEL),
+        (
+            "POST",
+            "/estimate",
+            "estimate_optimization",
+            "Estimate a build before it is ordered.",
+            ONE_MODEL,
+        ),
         ("GET", "", "list_optimizations", "List builds."),
         ("GET", "/{job_id}", "get_optimization", "Get a build."),
         (
@@ -231,6 +238,13 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
     ),
     (JOBS, "/v1/evaluations", NO_MODELS): (
         ("POST", "", "create_evaluation", "Create an evaluation of a model.", MEASURED),
+        (
+            "POST",
+            "/estimate",
+            "estimate_evaluation",
+            "Estimate an evaluation before it is ordered.",
+            MEASURED,
+        ),
         ("GET", "", "list_evaluations", "List evaluations."),
     ),
     (JOBS, "/v1/evaluations/{job_id}", NO_MODELS): (
@@ -368,7 +382,7 @@ ANSWERING = frozenset(
     {
         *("generate", "chat", "complete", "respond", "messages", "count_tokens", "embed"),
         *("moderate", "record_feedback", "preview_dataset", "test_webhook"),
-        "estimate_fine_tuning",
+        *("estimate_fine_tuning", "estimate_optimization", "estimate_evaluation"),
         # The file is a change once its parts are joined.
         "add_upload_part",
     }

@@ -2,40 +2,40 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from google.protobuf.json_format import MessageToDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobPriority
+from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_METHOD_FULL,
     SizeFineTuningJobResponse,
-    TrainingMethod,
-    TrainingObjective,
-    TrainSpec,
 )
 from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import DATASET, TRAIN, job_id, prefix_of
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_job_index.job_estimates import (
-    COMPARED_JOBS,
     EarlierJobs,
     PlannedTraining,
     RuleSpeed,
     StepEstimate,
     estimate_training,
 )
-from modelmill_jobs.sizes import misfit, size_of
 from modelmill_registry.catalogue import DatasetCatalogue
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.ordering.earlier_jobs import (
+    WorkerFit,
+    has_fields_of,
+    newest_like,
+    summary_of,
+    worker_fit,
+)
 from modelmill_gateway.ordering.fine_tuning_order import FineTuningOrder, ResolveFineTuning
 from modelmill_gateway.ports import DataPrep, Trainer
 
-LOOKED_AT = 100
-"""Newest trainings that succeeded."""
+LIKE = ("base_version_id", "method", "objective")
+"""Fields of a spec that earlier trainings have alike."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,7 @@ class TrainingEstimate:
     step: StepEstimate
     earlier_job_ids: Sequence[str]
     """Those that time and memory are taken from; empty where there is none."""
-    worker: MachineSize
-    """The largest that was seen; before any was, what the trainer says."""
-    waiting_reason: str
-    """Why it would wait for a larger worker; empty where one is large enough."""
+    worker: WorkerFit
 
 
 class EstimateTraining:
@@ -73,15 +70,15 @@ class EstimateTraining:
         """Estimate it; raises what `CreateFineTuningJob` does, but for a full queue."""
         spec = await self._resolve(order, caller, self._look_at_file)
         sized = await self._trainer.size_training(spec, tenant=caller.tenant)
-        records = self._like(caller.tenant, sized.spec)
-        workers = self._jobs.worker_sizes(TRAIN) or {size_of(sized.worker)}
-        largest = max(workers, key=lambda each: each.memory_bytes)
+        records = newest_like(
+            self._jobs, caller.tenant, TRAIN, lambda it: has_fields_of(it, sized.spec, LIKE)
+        )
+        worker = worker_fit(self._jobs, TRAIN, sized.needs, sized.worker)
         return TrainingEstimate(
             sized,
-            _step(sized, self._earlier(caller.tenant, records), largest),
+            _step(sized, self._earlier(caller.tenant, records), worker.largest),
             [each.requested.job_id for each in records],
-            largest,
-            misfit(size_of(sized.needs), workers),
+            worker,
         )
 
     async def _look_at_file(
@@ -99,24 +96,10 @@ class EstimateTraining:
             prefix_of(DATASET), tenant=tenant, kind=DATASET, idempotency_key=idempotency_key
         )
 
-    def _like(self, tenant: str, spec: TrainSpec) -> list[JobRecord]:
-        wanted = {
-            "base_version_id": spec.base_version_id,
-            "method": TrainingMethod.Name(spec.method),
-            "objective": TrainingObjective.Name(spec.objective),
-        }
-        done = islice(self._jobs.list(tenant, TRAIN, {JOB_STATUS_SUCCEEDED}), LOOKED_AT)
-        like = (
-            each
-            for each in done
-            if all(text_of(each.requested.spec, name) == it for name, it in wanted.items())
-        )
-        return [*islice(like, COMPARED_JOBS)]
-
     def _earlier(self, tenant: str, records: Sequence[JobRecord]) -> EarlierJobs:
         return EarlierJobs(
             seconds=[each.work_seconds for each in records],
-            summaries=[MessageToDict(each.state.result.summary) for each in records],
+            summaries=[summary_of(each) for each in records],
             test_rows=self._test_rows(tenant, records[0]) if records else 0,
         )
 

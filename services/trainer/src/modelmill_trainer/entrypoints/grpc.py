@@ -17,6 +17,7 @@ from modelmill_trainer.list_evaluation_rows import ListEvaluationRows
 from modelmill_trainer.list_step_figures import ListStepFigures
 from modelmill_trainer.read_evaluation import ReadEvaluation
 from modelmill_trainer.retire_model import RetireModel
+from modelmill_trainer.size_evaluation import SizeEvaluation
 from modelmill_trainer.size_training import SizedTraining, SizeTraining
 from modelmill_trainer.stream_step_metrics import StreamStepMetrics
 
@@ -32,6 +33,7 @@ class TrainerServicer(TrainerServiceServicer):
         stream_step_metrics: StreamStepMetrics,
         retire_model: RetireModel,
         create_evaluation_job: CreateEvaluationJob,
+        size_evaluation: SizeEvaluation,
         read_evaluation: ReadEvaluation,
         list_evaluation_rows: ListEvaluationRows,
     ) -> None:
@@ -41,6 +43,7 @@ class TrainerServicer(TrainerServiceServicer):
         self._stream_step_metrics = stream_step_metrics
         self._retire_model = retire_model
         self._create_evaluation_job = create_evaluation_job
+        self._size_evaluation = size_evaluation
         self._read_evaluation = read_evaluation
         self._list_evaluation_rows = list_evaluation_rows
 
@@ -111,6 +114,17 @@ class TrainerServicer(TrainerServiceServicer):
         )
         return evaluation.CreateEvaluationJobResponse(
             job_id=accepted.job_id, sequence=accepted.sequence
+        )
+
+    async def SizeEvaluationJob(
+        self, request: evaluation.SizeEvaluationJobRequest, context: Context
+    ) -> evaluation.SizeEvaluationJobResponse:
+        sized = await self._size_evaluation(token(request.tenant, "tenant"), request.spec)
+        return evaluation.SizeEvaluationJobResponse(
+            spec=sized.spec,
+            dataset_rows=sized.dataset_rows,
+            needs=as_resources(sized.needs),
+            worker=as_resources(sized.worker),
         )
 
     async def DownloadEvaluation(

@@ -2425,6 +2425,196 @@ class EstimateFineTuningResponse(_message.Message):
 Global___EstimateFineTuningResponse: _TypeAlias = EstimateFineTuningResponse  # noqa: Y015
 
 @_typing.final
+class EstimateOptimizationRequest(_message.Message):
+    """Asks what a build or a search would take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spec(self) -> _optimizer_builder_service_pb2.BuildSpec:
+        """As of CreateOptimization."""
+
+    def __init__(
+        self,
+        *,
+        spec: _optimizer_builder_service_pb2.BuildSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateOptimizationRequest: _TypeAlias = EstimateOptimizationRequest  # noqa: Y015
+
+@_typing.final
+class EstimateOptimizationResponse(_message.Message):
+    """What it would take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    TEST_ROWS_FIELD_NUMBER: _builtins.int
+    BUILT_BYTES_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    EARLIER_JOB_IDS_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    WAITING_REASON_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    test_rows: _builtins.int
+    """Rows of the test split that are read to score it; 0 without a dataset."""
+    built_bytes: _builtins.int
+    """Of the build; absent for a search, and where it is not known."""
+    seconds: _builtins.float
+    """As earlier ones took; absent where none is like it."""
+    waiting_reason: _builtins.str
+    """Why it would wait for a larger worker; empty where one is large enough."""
+    @_builtins.property
+    def spec(self) -> _optimizer_builder_service_pb2.BuildSpec:
+        """The spec as it would be recorded."""
+
+    @_builtins.property
+    def earlier_job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Builds that time is taken from."""
+
+    @_builtins.property
+    def needs(self) -> _job_pb2.Resources:
+        """What a worker must have; of a search for its smallest part."""
+
+    @_builtins.property
+    def worker(self) -> _job_pb2.Resources:
+        """The largest worker that was seen."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is not known, and why."""
+
+    def __init__(
+        self,
+        *,
+        spec: _optimizer_builder_service_pb2.BuildSpec | None = ...,
+        test_rows: _builtins.int = ...,
+        built_bytes: _builtins.int | None = ...,
+        seconds: _builtins.float | None = ...,
+        earlier_job_ids: _abc.Iterable[_builtins.str] | None = ...,
+        needs: _job_pb2.Resources | None = ...,
+        worker: _job_pb2.Resources | None = ...,
+        waiting_reason: _builtins.str = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes", "_seconds", b"_seconds", "built_bytes", b"built_bytes", "needs", b"needs", "seconds", b"seconds", "spec", b"spec", "worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes", "_seconds", b"_seconds", "built_bytes", b"built_bytes", "earlier_job_ids", b"earlier_job_ids", "needs", b"needs", "notes", b"notes", "seconds", b"seconds", "spec", b"spec", "test_rows", b"test_rows", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__built_bytes: _TypeAlias = _typing.Literal["built_bytes"]  # noqa: Y015
+    _WhichOneofArgType__built_bytes: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__built_bytes) -> _WhichOneofReturnType__built_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+
+Global___EstimateOptimizationResponse: _TypeAlias = EstimateOptimizationResponse  # noqa: Y015
+
+@_typing.final
+class EstimateEvaluationRequest(_message.Message):
+    """Asks what an evaluation would take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def spec(self) -> _evaluation_pb2.EvaluationSpec:
+        """As of CreateEvaluation."""
+
+    def __init__(
+        self,
+        *,
+        spec: _evaluation_pb2.EvaluationSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EstimateEvaluationRequest: _TypeAlias = EstimateEvaluationRequest  # noqa: Y015
+
+@_typing.final
+class EstimateEvaluationResponse(_message.Message):
+    """What it would take."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    MOST_ROWS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    EARLIER_JOB_IDS_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    WAITING_REASON_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    rows: _builtins.int
+    """Rows that each model is asked; absent while rows of a task are not known."""
+    most_rows: _builtins.int
+    """Rows at most."""
+    seconds: _builtins.float
+    """As earlier ones took; absent where none is like it."""
+    waiting_reason: _builtins.str
+    """Why it would wait for a larger worker; empty where one is large enough."""
+    @_builtins.property
+    def spec(self) -> _evaluation_pb2.EvaluationSpec:
+        """The spec as it would be recorded."""
+
+    @_builtins.property
+    def earlier_job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Evaluations that time is taken from."""
+
+    @_builtins.property
+    def needs(self) -> _job_pb2.Resources:
+        """What a worker must have; the models run in the inference service."""
+
+    @_builtins.property
+    def worker(self) -> _job_pb2.Resources:
+        """The largest worker that was seen."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is not known, and why."""
+
+    def __init__(
+        self,
+        *,
+        spec: _evaluation_pb2.EvaluationSpec | None = ...,
+        rows: _builtins.int | None = ...,
+        most_rows: _builtins.int = ...,
+        seconds: _builtins.float | None = ...,
+        earlier_job_ids: _abc.Iterable[_builtins.str] | None = ...,
+        needs: _job_pb2.Resources | None = ...,
+        worker: _job_pb2.Resources | None = ...,
+        waiting_reason: _builtins.str = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "_seconds", b"_seconds", "needs", b"needs", "rows", b"rows", "seconds", b"seconds", "spec", b"spec", "worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "_seconds", b"_seconds", "earlier_job_ids", b"earlier_job_ids", "most_rows", b"most_rows", "needs", b"needs", "notes", b"notes", "rows", b"rows", "seconds", b"seconds", "spec", b"spec", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rows: _TypeAlias = _typing.Literal["rows"]  # noqa: Y015
+    _WhichOneofArgType__rows: _TypeAlias = _typing.Literal["_rows", b"_rows"]  # noqa: Y015
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rows) -> _WhichOneofReturnType__rows | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+
+Global___EstimateEvaluationResponse: _TypeAlias = EstimateEvaluationResponse  # noqa: Y015
+
+@_typing.final
 class CreateOptimizationRequest(_message.Message):
     """Asks for a build."""
 

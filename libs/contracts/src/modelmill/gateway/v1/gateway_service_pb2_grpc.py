@@ -202,10 +202,20 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationResponse.FromString,
                 _registered_method=True)
+        self.EstimateOptimization = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/EstimateOptimization',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateOptimizationRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateOptimizationResponse.FromString,
+                _registered_method=True)
         self.CreateEvaluation = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/CreateEvaluation',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationResponse.FromString,
+                _registered_method=True)
+        self.EstimateEvaluation = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/EstimateEvaluation',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateEvaluationRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateEvaluationResponse.FromString,
                 _registered_method=True)
         self.DownloadEvaluation = channel.unary_stream(
                 '/modelmill.gateway.v1.GatewayService/DownloadEvaluation',
@@ -601,10 +611,24 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EstimateOptimization(self, request, context):
+        """What a build or a search would read, need and take; nothing is ordered. Refused as the job would be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateEvaluation(self, request, context):
         """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
 
         FAILED_PRECONDITION: no inference service can be asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EstimateEvaluation(self, request, context):
+        """What an evaluation would read, need and take; nothing is ordered. Refused as the job would be.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -954,10 +978,20 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationResponse.SerializeToString,
             ),
+            'EstimateOptimization': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateOptimization,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateOptimizationRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateOptimizationResponse.SerializeToString,
+            ),
             'CreateEvaluation': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateEvaluation,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationResponse.SerializeToString,
+            ),
+            'EstimateEvaluation': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateEvaluation,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateEvaluationRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateEvaluationResponse.SerializeToString,
             ),
             'DownloadEvaluation': grpc.unary_stream_rpc_method_handler(
                     servicer.DownloadEvaluation,
@@ -1965,6 +1999,33 @@ class GatewayService:
             _registered_method=True)
 
     @staticmethod
+    def EstimateOptimization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/EstimateOptimization',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateOptimizationRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateOptimizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateEvaluation(request,
             target,
             options=(),
@@ -1981,6 +2042,33 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/CreateEvaluation',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateEvaluation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/EstimateEvaluation',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateEvaluationRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.EstimateEvaluationResponse.FromString,
             options,
             channel_credentials,
             insecure,

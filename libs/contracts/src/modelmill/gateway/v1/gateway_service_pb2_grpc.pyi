@@ -181,11 +181,15 @@ class GatewayServiceStub:
     """What a fine-tuning job would read, need and take; nothing is ordered. Refused as the job would be."""
     CreateOptimization: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]
     """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does."""
+    EstimateOptimization: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.EstimateOptimizationRequest, _gateway_service_pb2.EstimateOptimizationResponse]
+    """What a build or a search would read, need and take; nothing is ordered. Refused as the job would be."""
     CreateEvaluation: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateEvaluationRequest, _gateway_service_pb2.CreateEvaluationResponse]
     """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
 
     FAILED_PRECONDITION: no inference service can be asked.
     """
+    EstimateEvaluation: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.EstimateEvaluationRequest, _gateway_service_pb2.EstimateEvaluationResponse]
+    """What an evaluation would read, need and take; nothing is ordered. Refused as the job would be."""
     DownloadEvaluation: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.DownloadEvaluationRequest, _gateway_service_pb2.DownloadEvaluationResponse]
     """What an evaluation found: its figures, its rows, or a page.
 
@@ -432,11 +436,15 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """What a fine-tuning job would read, need and take; nothing is ordered. Refused as the job would be."""
     CreateOptimization: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]  # type: ignore[assignment]
     """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does."""
+    EstimateOptimization: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.EstimateOptimizationRequest, _gateway_service_pb2.EstimateOptimizationResponse]  # type: ignore[assignment]
+    """What a build or a search would read, need and take; nothing is ordered. Refused as the job would be."""
     CreateEvaluation: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateEvaluationRequest, _gateway_service_pb2.CreateEvaluationResponse]  # type: ignore[assignment]
     """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
 
     FAILED_PRECONDITION: no inference service can be asked.
     """
+    EstimateEvaluation: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.EstimateEvaluationRequest, _gateway_service_pb2.EstimateEvaluationResponse]  # type: ignore[assignment]
+    """What an evaluation would read, need and take; nothing is ordered. Refused as the job would be."""
     DownloadEvaluation: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.DownloadEvaluationRequest, _gateway_service_pb2.DownloadEvaluationResponse]  # type: ignore[assignment]
     """What an evaluation found: its figures, its rows, or a page.
 
@@ -880,6 +888,14 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Accepts a build of a smaller, faster form, or a search for one by an objective. Fails as CreateDataset does."""
 
     @_abc_1.abstractmethod
+    def EstimateOptimization(
+        self,
+        request: _gateway_service_pb2.EstimateOptimizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.EstimateOptimizationResponse, _abc.Awaitable[_gateway_service_pb2.EstimateOptimizationResponse]]:
+        """What a build or a search would read, need and take; nothing is ordered. Refused as the job would be."""
+
+    @_abc_1.abstractmethod
     def CreateEvaluation(
         self,
         request: _gateway_service_pb2.CreateEvaluationRequest,
@@ -889,6 +905,14 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
 
         FAILED_PRECONDITION: no inference service can be asked.
         """
+
+    @_abc_1.abstractmethod
+    def EstimateEvaluation(
+        self,
+        request: _gateway_service_pb2.EstimateEvaluationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.EstimateEvaluationResponse, _abc.Awaitable[_gateway_service_pb2.EstimateEvaluationResponse]]:
+        """What an evaluation would read, need and take; nothing is ordered. Refused as the job would be."""
 
     @_abc_1.abstractmethod
     def DownloadEvaluation(

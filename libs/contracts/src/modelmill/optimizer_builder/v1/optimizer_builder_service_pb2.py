@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from modelmill.jobs.v1 import job_pb2 as modelmill_dot_jobs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n>modelmill/optimizer_builder/v1/optimizer_builder_service.proto\x12\x1emodelmill.optimizer_builder.v1\x1a\x1bmodelmill/jobs/v1/job.proto\"\xbe\x01\n\x12\x43reateBuildRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x37\n\x04spec\x18\x04 \x01(\x0b\x32).modelmill.optimizer_builder.v1.BuildSpec\x12\x30\n\x08priority\x18\x05 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\"7\n\x13\x43reateBuildResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\x86\x02\n\tBuildSpec\x12\x19\n\x11source_version_id\x18\x01 \x01(\t\x12\x13\n\x0btarget_form\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\x12\x19\n\x11max_accuracy_loss\x18\x04 \x01(\x01\x12\x10\n\x08max_rows\x18\x05 \x01(\r\x12<\n\tobjective\x18\x06 \x01(\x0b\x32).modelmill.optimizer_builder.v1.Objective\x12\x32\n\x04load\x18\x07 \x01(\x0b\x32$.modelmill.optimizer_builder.v1.Load\x12\x16\n\x0e\x62udget_seconds\x18\x08 \x01(\r\"\xa2\x01\n\tObjective\x12\x10\n\x06p95_ms\x18\x01 \x01(\x01H\x00\x12\x18\n\x0e\x66irst_token_ms\x18\x02 \x01(\x01H\x00\x12\x16\n\x0ctokens_per_s\x18\x03 \x01(\x01H\x00\x12\x11\n\x07size_mb\x18\x04 \x01(\x01H\x00\x12\x13\n\tmemory_mb\x18\x05 \x01(\x01H\x00\x12\x1e\n\x14\x63ost_per_1k_requests\x18\x06 \x01(\x01H\x00\x42\t\n\x07measure\"G\n\x04Load\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x15\n\routput_tokens\x18\x02 \x01(\r\x12\x11\n\tin_flight\x18\x03 \x01(\r2\x91\x01\n\x17OptimizerBuilderService\x12v\n\x0b\x43reateBuild\x12\x32.modelmill.optimizer_builder.v1.CreateBuildRequest\x1a\x33.modelmill.optimizer_builder.v1.CreateBuildResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n>modelmill/optimizer_builder/v1/optimizer_builder_service.proto\x12\x1emodelmill.optimizer_builder.v1\x1a\x1bmodelmill/jobs/v1/job.proto\"\xbe\x01\n\x12\x43reateBuildRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x37\n\x04spec\x18\x04 \x01(\x0b\x32).modelmill.optimizer_builder.v1.BuildSpec\x12\x30\n\x08priority\x18\x05 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\"7\n\x13\x43reateBuildResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"[\n\x10SizeBuildRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x37\n\x04spec\x18\x02 \x01(\x0b\x32).modelmill.optimizer_builder.v1.BuildSpec\"\xe4\x01\n\x11SizeBuildResponse\x12\x37\n\x04spec\x18\x01 \x01(\x0b\x32).modelmill.optimizer_builder.v1.BuildSpec\x12\x11\n\ttest_rows\x18\x02 \x01(\x04\x12\x18\n\x0b\x62uilt_bytes\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12+\n\x05needs\x18\x04 \x01(\x0b\x32\x1c.modelmill.jobs.v1.Resources\x12,\n\x06worker\x18\x05 \x01(\x0b\x32\x1c.modelmill.jobs.v1.ResourcesB\x0e\n\x0c_built_bytes\"\x86\x02\n\tBuildSpec\x12\x19\n\x11source_version_id\x18\x01 \x01(\t\x12\x13\n\x0btarget_form\x18\x02 \x01(\t\x12\x12\n\ndataset_id\x18\x03 \x01(\t\x12\x19\n\x11max_accuracy_loss\x18\x04 \x01(\x01\x12\x10\n\x08max_rows\x18\x05 \x01(\r\x12<\n\tobjective\x18\x06 \x01(\x0b\x32).modelmill.optimizer_builder.v1.Objective\x12\x32\n\x04load\x18\x07 \x01(\x0b\x32$.modelmill.optimizer_builder.v1.Load\x12\x16\n\x0e\x62udget_seconds\x18\x08 \x01(\r\"\xa2\x01\n\tObjective\x12\x10\n\x06p95_ms\x18\x01 \x01(\x01H\x00\x12\x18\n\x0e\x66irst_token_ms\x18\x02 \x01(\x01H\x00\x12\x16\n\x0ctokens_per_s\x18\x03 \x01(\x01H\x00\x12\x11\n\x07size_mb\x18\x04 \x01(\x01H\x00\x12\x13\n\tmemory_mb\x18\x05 \x01(\x01H\x00\x12\x1e\n\x14\x63ost_per_1k_requests\x18\x06 \x01(\x01H\x00\x42\t\n\x07measure\"G\n\x04Load\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x15\n\routput_tokens\x18\x02 \x01(\r\x12\x11\n\tin_flight\x18\x03 \x01(\r2\x83\x02\n\x17OptimizerBuilderService\x12v\n\x0b\x43reateBuild\x12\x32.modelmill.optimizer_builder.v1.CreateBuildRequest\x1a\x33.modelmill.optimizer_builder.v1.CreateBuildResponse\x12p\n\tSizeBuild\x12\x30.modelmill.optimizer_builder.v1.SizeBuildRequest\x1a\x31.modelmill.optimizer_builder.v1.SizeBuildResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +36,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEBUILDREQUEST']._serialized_end=318
   _globals['_CREATEBUILDRESPONSE']._serialized_start=320
   _globals['_CREATEBUILDRESPONSE']._serialized_end=375
-  _globals['_BUILDSPEC']._serialized_start=378
-  _globals['_BUILDSPEC']._serialized_end=640
-  _globals['_OBJECTIVE']._serialized_start=643
-  _globals['_OBJECTIVE']._serialized_end=805
-  _globals['_LOAD']._serialized_start=807
-  _globals['_LOAD']._serialized_end=878
-  _globals['_OPTIMIZERBUILDERSERVICE']._serialized_start=881
-  _globals['_OPTIMIZERBUILDERSERVICE']._serialized_end=1026
+  _globals['_SIZEBUILDREQUEST']._serialized_start=377
+  _globals['_SIZEBUILDREQUEST']._serialized_end=468
+  _globals['_SIZEBUILDRESPONSE']._serialized_start=471
+  _globals['_SIZEBUILDRESPONSE']._serialized_end=699
+  _globals['_BUILDSPEC']._serialized_start=702
+  _globals['_BUILDSPEC']._serialized_end=964
+  _globals['_OBJECTIVE']._serialized_start=967
+  _globals['_OBJECTIVE']._serialized_end=1129
+  _globals['_LOAD']._serialized_start=1131
+  _globals['_LOAD']._serialized_end=1202
+  _globals['_OPTIMIZERBUILDERSERVICE']._serialized_start=1205
+  _globals['_OPTIMIZERBUILDERSERVICE']._serialized_end=1464
 # @@protoc_insertion_point(module_scope)

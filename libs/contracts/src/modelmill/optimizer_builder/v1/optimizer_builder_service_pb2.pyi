@@ -84,6 +84,80 @@ class CreateBuildResponse(_message.Message):
 Global___CreateBuildResponse: _TypeAlias = CreateBuildResponse  # noqa: Y015
 
 @_typing.final
+class SizeBuildRequest(_message.Message):
+    """Asks what a build or a search would read and need."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    @_builtins.property
+    def spec(self) -> Global___BuildSpec:
+        """What to build."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        spec: Global___BuildSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SizeBuildRequest: _TypeAlias = SizeBuildRequest  # noqa: Y015
+
+@_typing.final
+class SizeBuildResponse(_message.Message):
+    """What it would read and need."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    TEST_ROWS_FIELD_NUMBER: _builtins.int
+    BUILT_BYTES_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    test_rows: _builtins.int
+    """Rows of the test split that are read to score it; 0 without a dataset."""
+    built_bytes: _builtins.int
+    """Of the form, by the size of the source's weights; absent for a search, and where that is not known."""
+    @_builtins.property
+    def spec(self) -> Global___BuildSpec:
+        """The spec as it would be recorded."""
+
+    @_builtins.property
+    def needs(self) -> _job_pb2.Resources:
+        """What a worker must have; of a search for its smallest part."""
+
+    @_builtins.property
+    def worker(self) -> _job_pb2.Resources:
+        """What a worker has, as far as optimizer-builder knows."""
+
+    def __init__(
+        self,
+        *,
+        spec: Global___BuildSpec | None = ...,
+        test_rows: _builtins.int = ...,
+        built_bytes: _builtins.int | None = ...,
+        needs: _job_pb2.Resources | None = ...,
+        worker: _job_pb2.Resources | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes", "built_bytes", b"built_bytes", "needs", b"needs", "spec", b"spec", "worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes", "built_bytes", b"built_bytes", "needs", b"needs", "spec", b"spec", "test_rows", b"test_rows", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__built_bytes: _TypeAlias = _typing.Literal["built_bytes"]  # noqa: Y015
+    _WhichOneofArgType__built_bytes: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__built_bytes) -> _WhichOneofReturnType__built_bytes | None: ...
+
+Global___SizeBuildResponse: _TypeAlias = SizeBuildResponse  # noqa: Y015
+
+@_typing.final
 class BuildSpec(_message.Message):
     """A build, or a search for the build that meets an objective. Also the spec of a job of kind "optimize"."""
 

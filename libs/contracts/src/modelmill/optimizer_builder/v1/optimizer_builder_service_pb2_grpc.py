@@ -40,6 +40,11 @@ class OptimizerBuilderServiceStub:
                 request_serializer=modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.CreateBuildRequest.SerializeToString,
                 response_deserializer=modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.CreateBuildResponse.FromString,
                 _registered_method=True)
+        self.SizeBuild = channel.unary_unary(
+                '/modelmill.optimizer_builder.v1.OptimizerBuilderService/SizeBuild',
+                request_serializer=modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.SizeBuildRequest.SerializeToString,
+                response_deserializer=modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.SizeBuildResponse.FromString,
+                _registered_method=True)
 
 
 class OptimizerBuilderServiceServicer:
@@ -58,6 +63,15 @@ class OptimizerBuilderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SizeBuild(self, request, context):
+        """What a build or a search would read and need; nothing is ordered.
+
+        It is refused as CreateBuild refuses it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OptimizerBuilderServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -65,6 +79,11 @@ def add_OptimizerBuilderServiceServicer_to_server(servicer, server):
                     servicer.CreateBuild,
                     request_deserializer=modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.CreateBuildRequest.FromString,
                     response_serializer=modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.CreateBuildResponse.SerializeToString,
+            ),
+            'SizeBuild': grpc.unary_unary_rpc_method_handler(
+                    servicer.SizeBuild,
+                    request_deserializer=modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.SizeBuildRequest.FromString,
+                    response_serializer=modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.SizeBuildResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -95,6 +114,33 @@ class OptimizerBuilderService:
             '/modelmill.optimizer_builder.v1.OptimizerBuilderService/CreateBuild',
             modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.CreateBuildRequest.SerializeToString,
             modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.CreateBuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SizeBuild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.optimizer_builder.v1.OptimizerBuilderService/SizeBuild',
+            modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.SizeBuildRequest.SerializeToString,
+            modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2.SizeBuildResponse.FromString,
             options,
             channel_credentials,
             insecure,

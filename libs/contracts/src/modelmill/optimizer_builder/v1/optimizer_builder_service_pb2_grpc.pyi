@@ -41,6 +41,11 @@ class OptimizerBuilderServiceStub:
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
     """
+    SizeBuild: _grpc.UnaryUnaryMultiCallable[_optimizer_builder_service_pb2.SizeBuildRequest, _optimizer_builder_service_pb2.SizeBuildResponse]
+    """What a build or a search would read and need; nothing is ordered.
+
+    It is refused as CreateBuild refuses it.
+    """
 
 @_typing.type_check_only
 class OptimizerBuilderServiceAsyncStub(OptimizerBuilderServiceStub):
@@ -54,6 +59,11 @@ class OptimizerBuilderServiceAsyncStub(OptimizerBuilderServiceStub):
     INVALID_ARGUMENT: the spec is wrong; every error is listed.
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    SizeBuild: _aio.UnaryUnaryMultiCallable[_optimizer_builder_service_pb2.SizeBuildRequest, _optimizer_builder_service_pb2.SizeBuildResponse]  # type: ignore[assignment]
+    """What a build or a search would read and need; nothing is ordered.
+
+    It is refused as CreateBuild refuses it.
     """
 
 class OptimizerBuilderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +81,17 @@ class OptimizerBuilderServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the spec is wrong; every error is listed.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def SizeBuild(
+        self,
+        request: _optimizer_builder_service_pb2.SizeBuildRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_optimizer_builder_service_pb2.SizeBuildResponse, _abc.Awaitable[_optimizer_builder_service_pb2.SizeBuildResponse]]:
+        """What a build or a search would read and need; nothing is ordered.
+
+        It is refused as CreateBuild refuses it.
         """
 
 def add_OptimizerBuilderServiceServicer_to_server(servicer: OptimizerBuilderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

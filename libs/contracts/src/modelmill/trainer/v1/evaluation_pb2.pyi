@@ -301,6 +301,74 @@ class CreateEvaluationJobResponse(_message.Message):
 Global___CreateEvaluationJobResponse: _TypeAlias = CreateEvaluationJobResponse  # noqa: Y015
 
 @_typing.final
+class SizeEvaluationJobRequest(_message.Message):
+    """Asks what an evaluation job would read and need."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    @_builtins.property
+    def spec(self) -> Global___EvaluationSpec:
+        """What to measure."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        spec: Global___EvaluationSpec | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SizeEvaluationJobRequest: _TypeAlias = SizeEvaluationJobRequest  # noqa: Y015
+
+@_typing.final
+class SizeEvaluationJobResponse(_message.Message):
+    """What it would read and need."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    DATASET_ROWS_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
+    dataset_rows: _builtins.int
+    """Rows of the dataset that would be asked; 0 without a dataset."""
+    @_builtins.property
+    def spec(self) -> Global___EvaluationSpec:
+        """The spec as it would be recorded."""
+
+    @_builtins.property
+    def needs(self) -> _job_pb2.Resources:
+        """What a worker must have; the models run in the inference service."""
+
+    @_builtins.property
+    def worker(self) -> _job_pb2.Resources:
+        """What a worker has, as far as the trainer knows."""
+
+    def __init__(
+        self,
+        *,
+        spec: Global___EvaluationSpec | None = ...,
+        dataset_rows: _builtins.int = ...,
+        needs: _job_pb2.Resources | None = ...,
+        worker: _job_pb2.Resources | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "spec", b"spec", "worker", b"worker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_rows", b"dataset_rows", "needs", b"needs", "spec", b"spec", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SizeEvaluationJobResponse: _TypeAlias = SizeEvaluationJobResponse  # noqa: Y015
+
+@_typing.final
 class DownloadEvaluationRequest(_message.Message):
     """Asks for what an evaluation found."""
 

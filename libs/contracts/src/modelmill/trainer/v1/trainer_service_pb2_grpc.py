@@ -51,6 +51,11 @@ class TrainerServiceStub:
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobResponse.FromString,
                 _registered_method=True)
+        self.SizeEvaluationJob = channel.unary_unary(
+                '/modelmill.trainer.v1.TrainerService/SizeEvaluationJob',
+                request_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.SizeEvaluationJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.SizeEvaluationJobResponse.FromString,
+                _registered_method=True)
         self.DownloadEvaluation = channel.unary_stream(
                 '/modelmill.trainer.v1.TrainerService/DownloadEvaluation',
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationRequest.SerializeToString,
@@ -111,6 +116,15 @@ class TrainerServiceServicer:
         FAILED_PRECONDITION: this trainer has no inference service to ask.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SizeEvaluationJob(self, request, context):
+        """What an evaluation job would read and need; nothing is ordered.
+
+        It is refused as CreateEvaluationJob refuses it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,6 +200,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.CreateEvaluationJob,
                     request_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobRequest.FromString,
                     response_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobResponse.SerializeToString,
+            ),
+            'SizeEvaluationJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.SizeEvaluationJob,
+                    request_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.SizeEvaluationJobRequest.FromString,
+                    response_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.SizeEvaluationJobResponse.SerializeToString,
             ),
             'DownloadEvaluation': grpc.unary_stream_rpc_method_handler(
                     servicer.DownloadEvaluation,
@@ -295,6 +314,33 @@ class TrainerService:
             '/modelmill.trainer.v1.TrainerService/CreateEvaluationJob',
             modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobRequest.SerializeToString,
             modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SizeEvaluationJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.trainer.v1.TrainerService/SizeEvaluationJob',
+            modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.SizeEvaluationJobRequest.SerializeToString,
+            modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.SizeEvaluationJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,11 @@ class TrainerServiceStub:
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
     """
+    SizeEvaluationJob: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.SizeEvaluationJobRequest, _evaluation_pb2.SizeEvaluationJobResponse]
+    """What an evaluation job would read and need; nothing is ordered.
+
+    It is refused as CreateEvaluationJob refuses it.
+    """
     DownloadEvaluation: _grpc.UnaryStreamMultiCallable[_evaluation_pb2.DownloadEvaluationRequest, _evaluation_pb2.DownloadEvaluationResponse]
     """What an evaluation found, streamed.
 
@@ -116,6 +121,11 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     FAILED_PRECONDITION: this trainer has no inference service to ask.
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    SizeEvaluationJob: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.SizeEvaluationJobRequest, _evaluation_pb2.SizeEvaluationJobResponse]  # type: ignore[assignment]
+    """What an evaluation job would read and need; nothing is ordered.
+
+    It is refused as CreateEvaluationJob refuses it.
     """
     DownloadEvaluation: _aio.UnaryStreamMultiCallable[_evaluation_pb2.DownloadEvaluationRequest, _evaluation_pb2.DownloadEvaluationResponse]  # type: ignore[assignment]
     """What an evaluation found, streamed.
@@ -192,6 +202,17 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         FAILED_PRECONDITION: this trainer has no inference service to ask.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def SizeEvaluationJob(
+        self,
+        request: _evaluation_pb2.SizeEvaluationJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evaluation_pb2.SizeEvaluationJobResponse, _abc.Awaitable[_evaluation_pb2.SizeEvaluationJobResponse]]:
+        """What an evaluation job would read and need; nothing is ordered.
+
+        It is refused as CreateEvaluationJob refuses it.
         """
 
     @_abc_1.abstractmethod

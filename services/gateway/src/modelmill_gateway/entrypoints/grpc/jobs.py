@@ -25,7 +25,9 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import page_of
 from modelmill_gateway.domain.request_context import RequestContext
 from modelmill_gateway.entrypoints.grpc.messages import (
+    build_estimate_message,
     estimate_message,
+    evaluation_estimate_message,
     event_message,
     idempotency_key_of,
     job_message,
@@ -33,6 +35,8 @@ from modelmill_gateway.entrypoints.grpc.messages import (
 )
 from modelmill_gateway.ordering.control_job import ControlJob
 from modelmill_gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
+from modelmill_gateway.ordering.estimate_build import EstimateBuild
+from modelmill_gateway.ordering.estimate_evaluation import EstimateEvaluation
 from modelmill_gateway.ordering.estimate_training import EstimateTraining
 from modelmill_gateway.ordering.fine_tuning_order import FineTuningOrder
 from modelmill_gateway.ordering.order_job import CreateJob
@@ -49,8 +53,8 @@ from modelmill_gateway.ports import Trainer
 
 
 class OrderProcedures:
-    """CreateDataset, CreateFineTuningJob, EstimateFineTuning, CreateOptimization, CreateEvaluation,
-    DownloadEvaluation and ListEvaluationRows."""
+    """CreateDataset, CreateFineTuningJob, CreateOptimization and CreateEvaluation, an estimate of
+    all but the first, DownloadEvaluation and ListEvaluationRows."""
 
     def __init__(
         self,
@@ -58,14 +62,18 @@ class OrderProcedures:
         create_fine_tuning_job: CreateFineTuningJob,
         estimate_training: EstimateTraining,
         create_optimization: CreateJob[BuildSpec],
+        estimate_build: EstimateBuild,
         create_evaluation: CreateJob[EvaluationSpec],
+        estimate_evaluation: EstimateEvaluation,
         trainer: Trainer,
     ) -> None:
         self._create_dataset = create_dataset
         self._create_fine_tuning_job = create_fine_tuning_job
         self._estimate_training = estimate_training
         self._create_optimization = create_optimization
+        self._estimate_build = estimate_build
         self._create_evaluation = create_evaluation
+        self._estimate_evaluation = estimate_evaluation
         self._trainer = trainer
 
     async def CreateDataset(
@@ -94,6 +102,17 @@ class OrderProcedures:
     ) -> pb.CreateOptimizationResponse:
         job = await _ordered(self._create_optimization, request, call)
         return pb.CreateOptimizationResponse(job=job)
+
+    async def EstimateOptimization(
+        self, request: pb.EstimateOptimizationRequest, call: RequestContext
+    ) -> pb.EstimateOptimizationResponse:
+        return build_estimate_message(await self._estimate_build(request.spec, call.caller))
+
+    async def EstimateEvaluation(
+        self, request: pb.EstimateEvaluationRequest, call: RequestContext
+    ) -> pb.EstimateEvaluationResponse:
+        estimate = await self._estimate_evaluation(request.spec, call.caller)
+        return evaluation_estimate_message(estimate)
 
     async def CreateEvaluation(
         self, request: pb.CreateEvaluationRequest, call: RequestContext

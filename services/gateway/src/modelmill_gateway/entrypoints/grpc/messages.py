@@ -21,6 +21,8 @@ from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
 from modelmill_gateway.entrypoints.http.requests import checked_key
 from modelmill_gateway.entrypoints.schemas.jobs import shown_tail, trained_tokens
+from modelmill_gateway.ordering.estimate_build import EstimatedBuild
+from modelmill_gateway.ordering.estimate_evaluation import EstimatedEvaluation
 from modelmill_gateway.ordering.estimate_training import TrainingEstimate
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -91,14 +93,44 @@ def estimate_message(estimate: TrainingEstimate) -> pb.EstimateFineTuningRespons
         earlier_job_ids=estimate.earlier_job_ids,
         peak_memory_bytes=step.memory_bytes or 0,
         needs=sized.needs,
-        worker=as_resources(estimate.worker),
-        waiting_reason=estimate.waiting_reason,
+        worker=as_resources(estimate.worker.largest),
+        waiting_reason=estimate.worker.waiting_reason,
         notes=sized.notes,
     )
     for name in ("train_rows", "epochs", "batch_size"):
         if sized.HasField(name):
             setattr(shown, name, getattr(sized, name))
     return shown
+
+
+def build_estimate_message(estimate: EstimatedBuild) -> pb.EstimateOptimizationResponse:
+    """What a build would take; fields that are not known are absent."""
+    return pb.EstimateOptimizationResponse(
+        spec=estimate.sized.spec,
+        test_rows=estimate.sized.test_rows,
+        built_bytes=estimate.built_bytes,
+        seconds=estimate.seconds,
+        earlier_job_ids=estimate.earlier_job_ids,
+        needs=estimate.sized.needs,
+        worker=as_resources(estimate.worker.largest),
+        waiting_reason=estimate.worker.waiting_reason,
+        notes=estimate.notes,
+    )
+
+
+def evaluation_estimate_message(estimate: EstimatedEvaluation) -> pb.EstimateEvaluationResponse:
+    """What an evaluation would take; fields that are not known are absent."""
+    return pb.EstimateEvaluationResponse(
+        spec=estimate.sized.spec,
+        rows=estimate.rows,
+        most_rows=estimate.most_rows,
+        seconds=estimate.seconds,
+        earlier_job_ids=estimate.earlier_job_ids,
+        needs=estimate.sized.needs,
+        worker=as_resources(estimate.worker.largest),
+        waiting_reason=estimate.worker.waiting_reason,
+        notes=estimate.notes,
+    )
 
 
 def dataset_message(dataset: DatasetReady | JobRecord) -> pb.Dataset:

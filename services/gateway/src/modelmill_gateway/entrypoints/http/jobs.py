@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.pages import Page as Items
 from modelmill_gateway.domain.pages import page_of
@@ -47,6 +48,10 @@ from modelmill_gateway.entrypoints.schemas.jobs import (
     Optimization,
     OptimizationBody,
 )
+from modelmill_gateway.entrypoints.schemas.order_estimates import (
+    EvaluationEstimate,
+    OptimizationEstimate,
+)
 from modelmill_gateway.entrypoints.schemas.parsing import JobBody, read_body
 from modelmill_gateway.entrypoints.schemas.queries import (
     EvaluationReportQuery,
@@ -55,6 +60,8 @@ from modelmill_gateway.entrypoints.schemas.queries import (
     PageQuery,
 )
 from modelmill_gateway.ordering.control_job import ControlJob
+from modelmill_gateway.ordering.estimate_build import EstimateBuild
+from modelmill_gateway.ordering.estimate_evaluation import EstimateEvaluation
 from modelmill_gateway.ordering.order_job import CreateJob
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import Trainer
@@ -253,6 +260,20 @@ def creating(
     return handler
 
 
+def estimating(
+    estimate: Callable[[Any, Caller], Awaitable[Any]],
+    kind: type[JobBody],
+    model: Callable[[Any], ResponseModel],
+) -> Handler:
+    """A handler that shows by `model` what a job would take; nothing is ordered."""
+
+    async def handler(request: Request) -> ResponseModel:
+        body = await read_body(request, kind)
+        return model(await estimate(body.spec(), caller_of(request)))
+
+    return handler
+
+
 class JobRoutes:
     """/v1/jobs."""
 
@@ -287,6 +308,7 @@ class OptimizationRoutes:
     def __init__(
         self,
         create_job: CreateJob[BuildSpec],
+        estimate: EstimateBuild,
         control_job: ControlJob,
         jobs: JobIndex,
         compare_forms: CompareForms,
@@ -294,6 +316,9 @@ class OptimizationRoutes:
         self._compare_forms = compare_forms
         builds = JobsOfKind(jobs, control_job, OPTIMIZE, "optimization", Optimization.of_record)
         self.create_optimization = creating(create_job, OptimizationBody, Optimization.of_record)
+        self.estimate_optimization = estimating(
+            estimate, OptimizationBody, OptimizationEstimate.of_estimate
+        )
         self.list_optimizations = builds.list
         self.get_optimization = builds.get
         self.cancel_optimization = builds.control(JOB_DESIRED_STATE_CANCEL)
@@ -309,6 +334,7 @@ class EvaluationRoutes:
     def __init__(
         self,
         create_job: CreateJob[EvaluationSpec],
+        estimate: EstimateEvaluation,
         control_job: ControlJob,
         jobs: JobIndex,
         trainer: Trainer,
@@ -316,6 +342,9 @@ class EvaluationRoutes:
         self._trainer = trainer
         self._jobs = JobsOfKind(jobs, control_job, EVALUATE, "evaluation", Evaluation.of_record)
         self.create_evaluation = creating(create_job, EvaluationBody, Evaluation.of_record)
+        self.estimate_evaluation = estimating(
+            estimate, EvaluationBody, EvaluationEstimate.of_estimate
+        )
         self.list_evaluations = self._jobs.list
         self.get_evaluation = self._jobs.get
         self.cancel_evaluation = self._jobs.control(JOB_DESIRED_STATE_CANCEL)

@@ -62,7 +62,7 @@ class FineTuningEstimate(ResponseModel):
             earlier_job_ids=list(estimate.earlier_job_ids),
             peak_memory_bytes=step.memory_bytes or 0,
             needed_memory_bytes=sized.needs.memory_bytes,
-            worker_memory_bytes=estimate.worker.memory_bytes,
-            waiting_reason=estimate.waiting_reason,
+            worker_memory_bytes=estimate.worker.largest.memory_bytes,
+            waiting_reason=estimate.worker.waiting_reason,
             notes=list(sized.notes),
         )
