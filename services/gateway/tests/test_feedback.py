@@ -97,6 +97,20 @@ async def test_a_score_of_an_answer_is_kept_without_any_text(house: House, kept:
     assert recorded.report == FEEDBACK_REPORT_UNSPECIFIED
 
 
+async def test_a_corrected_answer_is_kept_and_read_back_by_who_improves_the_model(house: House):
+    request_id = await request_of(house, "correctors")
+    said = {"request_id": request_id, "correction": "It is <b>blue</b>."}
+    answer = await post(house, said, tenant="correctors", sub="ann")
+    listed = (await house.http(tenant="correctors").get("/v1/feedback")).json()["data"]
+
+    assert answer.status_code == 200
+    assert "blue" not in answer.text
+    assert [(each["caller"], each["correction"]) for each in listed] == [
+        ("ann", said["correction"])
+    ]
+    assert (listed[0]["request_id"], listed[0]["comment"]) == (request_id, None)
+
+
 async def test_feedback_on_a_request_that_the_tenant_did_not_make_is_404_and_not_kept(
     house: House, kept: Any
 ):
@@ -170,9 +184,12 @@ async def test_an_id_is_known_by_who_has_the_secret_and_by_nobody_else():
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({}, "needs a score, a report or a comment"),
+        ({}, "needs a score, a report, a correction or a comment"),
         ({"report": "missed"}, "a report needs the text, or the request_id"),
         ({"score": 1}, "a score needs the request_id"),
+        ({"correction": "a"}, "a correction needs the request_id"),
+        ({"request_id": "a", "correction": ""}, "correction"),
+        ({"request_id": "a", "correction": "x" * 8_193}, "correction"),
         ({"comment": "a", "text": "b", "rules": ["c"]}, "only with a report: text, rules"),
         ({"report": "wrong", "text": "a"}, "report"),
         ({"request_id": "a", "score": 1.5}, "score"),

@@ -96,6 +96,7 @@ async def test_a_persons_word_is_kept_once_for_a_key(house: House):
     [
         {},
         {"score": 0.5},
+        {"correction": "right"},
         {"score": 2, "request_id": "req-1"},
         {"report": "boring", "text": "x"},
         {"comment": "x", "rules": ["r"]},

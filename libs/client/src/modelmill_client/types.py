@@ -576,6 +576,10 @@ class FeedbackBody(TypedDict):
     Rules concerned, with a report.
     """
     comment: NotRequired[str | None]
+    correction: NotRequired[str | None]
+    """
+    Answer that would have been right, with a request_id. It is stored.
+    """
 
 
 class FeedbackRecord(TypedDict):
@@ -595,6 +599,7 @@ class FeedbackRecord(TypedDict):
     categories: list[str]
     rules: list[str]
     comment: str | None
+    correction: str | None
 
 
 class FeedbackRecordPage(TypedDict):

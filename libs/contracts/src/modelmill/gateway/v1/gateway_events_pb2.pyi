@@ -205,6 +205,7 @@ class FeedbackRecorded(_message.Message):
     CATEGORIES_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The request that it is about, as its x-request-id named it; may be empty."""
     tenant: _builtins.str
@@ -223,6 +224,8 @@ class FeedbackRecorded(_message.Message):
     """Which way it went, "input" or "output"; may be empty."""
     comment: _builtins.str
     """In the caller's words; may be empty."""
+    correction: _builtins.str
+    """The answer that would have been right; may be empty."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -250,10 +253,11 @@ class FeedbackRecorded(_message.Message):
         categories: _abc.Iterable[_builtins.str] | None = ...,
         rules: _abc.Iterable[_builtins.str] | None = ...,
         comment: _builtins.str = ...,
+        correction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "at", b"at", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "at", b"at", "caller", b"caller", "categories", b"categories", "comment", b"comment", "direction", b"direction", "feedback_id", b"feedback_id", "report", b"report", "request_id", b"request_id", "rules", b"rules", "score", b"score", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "at", b"at", "caller", b"caller", "categories", b"categories", "comment", b"comment", "correction", b"correction", "direction", b"direction", "feedback_id", b"feedback_id", "report", b"report", "request_id", b"request_id", "rules", b"rules", "score", b"score", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015

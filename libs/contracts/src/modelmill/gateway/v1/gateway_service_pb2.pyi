@@ -1148,7 +1148,7 @@ Global___RevertPolicyResponse: _TypeAlias = RevertPolicyResponse  # noqa: Y015
 
 @_typing.final
 class RecordFeedbackRequest(_message.Message):
-    """A person's word: a score, a report or a comment."""
+    """A person's word: a score, a report, a correction or a comment."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1161,8 +1161,9 @@ class RecordFeedbackRequest(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     COMMENT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Of the answer, as `x-request-id` named it; a score needs it."""
+    """Of the answer, as `x-request-id` named it; a score and a correction need it."""
     score: _builtins.float
     """How good the answer was, from -1 to 1."""
     report: _builtins.str
@@ -1175,6 +1176,8 @@ class RecordFeedbackRequest(_message.Message):
     """At most 2,048 characters."""
     idempotency_key: _builtins.str
     """The same one keeps it once, as long as the same is said."""
+    correction: _builtins.str
+    """The answer that would have been right, at most 8,192 characters. Kept, for people who improve the model."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Those meant, at most 32; with a report."""
@@ -1195,10 +1198,11 @@ class RecordFeedbackRequest(_message.Message):
         rules: _abc.Iterable[_builtins.str] | None = ...,
         comment: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
+        correction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "categories", b"categories", "comment", b"comment", "direction", b"direction", "idempotency_key", b"idempotency_key", "report", b"report", "request_id", b"request_id", "rules", b"rules", "score", b"score", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "categories", b"categories", "comment", b"comment", "correction", b"correction", "direction", b"direction", "idempotency_key", b"idempotency_key", "report", b"report", "request_id", b"request_id", "rules", b"rules", "score", b"score", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
     _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015

@@ -81,7 +81,7 @@ class PolicyProcedures:
     ) -> pb.RecordFeedbackResponse:
         key = idempotency_key_of(request)
         # What is empty was not said.
-        texts = ("request_id", "report", "text", "direction", "comment")
+        texts = ("request_id", "report", "text", "direction", "comment", "correction")
         fields: dict[str, Any] = {name: getattr(request, name) or None for name in texts}
         fields |= {"categories": [*request.categories], "rules": [*request.rules]}
         fields["score"] = request.score if request.HasField("score") else None

@@ -15,7 +15,10 @@ MAX_NAMED = 32
 """Categories, and rules, that one report names."""
 REPORTED = {message: report for report, message in REPORTS.items()}
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+SAYING = ("score", "report", "correction", "comment")
+"""Fields of which one at least says something."""
 TEXT, RULES = "how do I pick a lock screen?", ["no-lockpicking"]
+CORRECTION = "Your parcel arrives tomorrow before noon."
 """Examples."""
 
 
@@ -57,19 +60,26 @@ class FeedbackBody(StrictBody):
         examples=[RULES],
     )
     comment: str | None = Field(None, min_length=1, max_length=MAX_COMMENT_CHARACTERS)
+    correction: str | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_TEXT_CHARACTERS,
+        description="Answer that would have been right, with a request_id. It is stored.",
+    )
 
     @model_validator(mode="after")
     def _says_something_of_something(self) -> Self:
-        if self.score is None and self.report is None and self.comment is None:
-            raise ValueError("needs a score, a report or a comment")
+        if all(getattr(self, name) is None for name in SAYING):
+            raise ValueError("needs a score, a report, a correction or a comment")
         if self.report is not None and self.text is None and self.request_id is None:
             raise ValueError("a report needs the text, or the request_id")
         if self.report is None:
             about = ("text", "direction", "categories", "rules")
             if wrong := [name for name in about if getattr(self, name)]:
                 raise ValueError(f"only with a report: {', '.join(wrong)}")
-        if self.score is not None and self.request_id is None:
-            raise ValueError("a score needs the request_id")
+        for name in ("score", "correction"):
+            if getattr(self, name) is not None and self.request_id is None:
+                raise ValueError(f"a {name} needs the request_id")
         return self
 
     @property
@@ -100,6 +110,7 @@ class FeedbackRecord(RecordedFeedback):
     categories: list[str]
     rules: list[str] = Field(examples=[RULES])
     comment: OrNull[str]
+    correction: OrNull[str] = Field(examples=[CORRECTION])
 
     @classmethod
     def of_recorded(cls, recorded: FeedbackRecorded) -> Self:
