@@ -21,6 +21,8 @@ PLACES = (
     "/datasets/compare",
     "/models",
     "/models/mv-build",
+    "/aliases",
+    "/aliases/default",
     "/playground",
     "/keys",
     "/keys/new",

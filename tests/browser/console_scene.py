@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from tests.browser.console_charts import chart
 from tests.browser.console_datasets import datasets_that_differ
 from tests.browser.console_evaluations import evaluate, evaluated_rows
+from tests.browser.console_forms import say_forms
 from tests.browser.console_place import OPERATOR, ask, record_usage
 from tests.browser.console_router import SIGN_IN
 from tests.browser.console_trainings import say_steps, spec_of, trained
@@ -33,6 +34,7 @@ JUDGED = {
     "en": "Charge it to my card number 4111 1111, please.",
     "zh": "请从我的银行卡号 4111 1111 扣款。",
 }
+ANSWER_SECONDS = 1.0
 ROWS = b'{"word": "parcel", "kind": "thing"}\n'
 SHOWN = """{"messages": [
     {"role": "user", "content": "parcel"}, {"role": "assistant", "content": "thing"}]}"""
@@ -67,7 +69,8 @@ def looks_of(gateway: LiveGateway, endpoint: str) -> dict[str, ConsoleLook]:
         endpoint: where somebody takes webhooks.
     """
     _say_models(gateway)
-    work, serve, govern = _work(gateway), _serve(), _govern(gateway, endpoint)
+    work, serve = _work(gateway), _serve(say_forms(gateway))
+    govern = _govern(gateway, endpoint)
     return {SIGN_IN: ConsoleLook(""), "home": ConsoleLook("/"), **work, **serve, **govern}
 
 
@@ -115,11 +118,18 @@ def _work(gateway: LiveGateway) -> dict[str, ConsoleLook]:
     }
 
 
-def _serve() -> dict[str, ConsoleLook]:
-    """Models, the playground, and the policy."""
+def _serve(formed: str) -> dict[str, ConsoleLook]:
+    """Models, the playground, and the policy.
+
+    Args:
+        formed: version with builds that were measured.
+    """
     return {
         "models": ConsoleLook("/models"),
         "models-one": ConsoleLook("/models/mv-parcels"),
+        "models-one-forms": ConsoleLook(f"/models/{formed}"),
+        "aliases": ConsoleLook("/aliases", act=_write_an_alias),
+        "aliases-one": ConsoleLook("/aliases/support"),
         "playground": ConsoleLook("/playground", act=_talk),
         "policies": ConsoleLook("/policies", act=_judge),
         "policies-one": ConsoleLook("/policies/1"),
@@ -210,11 +220,29 @@ def _upload(visitor: ConsoleVisitor) -> None:
 
 
 def _talk(visitor: ConsoleVisitor) -> None:
+    _ask(visitor)
+    expect(visitor.page.locator("article.assistant code")).to_be_visible()
+    visitor.button("feedback.good").click()
+    expect(visitor.page.get_by_role("status")).to_contain_text("fb-")
+
+
+def _ask(visitor: ConsoleVisitor) -> None:
     language = visitor.say.language
-    visitor.gateway.house.inference.pieces = [ANSWERS[language]]
+    inference = visitor.gateway.house.inference
+    inference.pieces, inference.lasts = list(ANSWERS[language]), ANSWER_SECONDS
     visitor.field("play.message").fill(QUESTIONS[language])
     visitor.button("play.send").click()
-    expect(visitor.page.locator("article.assistant code")).to_be_visible()
+
+
+def _write_an_alias(visitor: ConsoleVisitor) -> None:
+    page, say = visitor.page, visitor.say
+    visitor.field("alias.name").fill("support-next")
+    visitor.button("alias.add").click()
+    canary = (("mv-parcels-open", "90"), ("mv-parcels-gguf", "10"))
+    for place, (version, weight) in enumerate(canary, 1):
+        page.get_by_label(say("alias.version_n", n=place), exact=True).select_option(version)
+        page.get_by_label(say("alias.weight_n", n=place), exact=True).fill(weight)
+    visitor.field("alias.shadow_version").select_option("mv-base")
 
 
 def _judge(visitor: ConsoleVisitor) -> None:

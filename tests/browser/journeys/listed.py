@@ -35,6 +35,7 @@ JOURNEYS = (
     ConsoleJourney("compare two trainings", trainings.compare_trainings),
     ConsoleJourney("read an evaluation's rows", trainings.read_an_evaluation),
     ConsoleJourney("trace a version to its dataset", serving.trace_a_version),
+    ConsoleJourney("point an alias at versions", serving.point_an_alias),
     ConsoleJourney("talk to a model in the playground", serving.talk_to_a_model),
     ConsoleJourney("try the policy on a text", serving.try_the_policy),
     ConsoleJourney("change the policy and go back", serving.change_the_policy),

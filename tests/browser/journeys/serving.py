@@ -3,6 +3,7 @@
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import HOSTILE
+from tests.browser.console_place import ask
 from tests.browser.console_visitor import ConsoleVisitor
 
 from gateway_support.house import compiled  # isort: skip - a part of other tests
@@ -55,6 +56,61 @@ def _left_of(nodes: Locator, page: Page, name: str) -> float:
     box = nodes.and_(page.get_by_role("link", name=name)).bounding_box()
     assert box is not None
     return box["x"]
+
+
+def point_an_alias(visitor: ConsoleVisitor) -> None:
+    """An alias is made, gets a canary, a shadow and a fallback, is refused a build, and removed."""
+    tenant = visitor.own("movers")
+    steady, canary, spare, lossy = _versions(visitor, tenant)
+    page = visitor.open("/models", tenant=tenant)
+    visitor.button("alias.new").click()
+    visitor.field("alias.name").fill("support")
+    _numbered(visitor, "alias.version_n", 1).select_option(steady)
+    visitor.confirm("alias.set")
+    facts = page.locator("main > .facts")
+    expect(facts).to_contain_text(steady)
+
+    visitor.button("alias.add").click()
+    _numbered(visitor, "alias.version_n", 2).select_option(canary)
+    for place, weight in ((1, "90"), (2, "10")):
+        _numbered(visitor, "alias.weight_n", place).fill(weight)
+    visitor.field("alias.shadow_version").select_option(spare)
+    visitor.field("alias.shadow_percent").fill("2.5")
+    _numbered(visitor, "alias.fallback_n", 1).select_option(spare)
+    visitor.confirm("alias.set")
+    expect(visitor.text("alias.is_set")).to_be_visible()
+    expect(facts).to_contain_text("90%")
+    token = visitor.gateway.token(tenant=tenant)
+    aliases = ask(visitor.gateway, token, "GET", "/v1/aliases")["data"]
+    (kept,) = [each for each in aliases if each["id"] == "support"]
+    parts = [(each["version_id"], each["weight"]) for each in kept["variants"]]
+    assert parts == [(steady, 90), (canary, 10)]
+    assert (kept["shadow"], kept["fallback"]) == ({"version_id": spare, "share": 0.025}, [spare])
+
+    _numbered(visitor, "alias.version_n", 2).select_option(lossy)
+    visitor.confirm("alias.set")
+    expect(visitor.alert()).to_contain_text(f"Name its source {steady}")
+    visitor.confirm("alias.remove")
+    expect(visitor.heading("nav.models")).to_be_visible()
+    expect(visitor.region("model.aliases").get_by_role("row", name="default")).to_be_visible()
+    expect(visitor.region("model.aliases")).not_to_contain_text("support")
+
+
+def _versions(visitor: ConsoleVisitor, tenant: str) -> tuple[str, str, str, str]:
+    """Three that an alias may name, and a build that loses more than was allowed."""
+    house, run = visitor.gateway.house, visitor.gateway.run
+    names = ("steady", "canary", "spare", "lossy")
+    steady, canary, spare, lossy = (visitor.own(f"mv-{name}") for name in names)
+    of = {"tenant": tenant, "form": "openvino-int8"}
+    for version_id in (steady, canary, spare):
+        run(house.say_model(version_id, name=HOSTILE[0], **of))
+    lost = {"accuracy_loss": 0.3, "accuracy_loss_allowed": 0.02}
+    run(house.say_model(lossy, name="lossy", parent_version_id=steady, metrics=lost, **of))
+    return steady, canary, spare, lossy
+
+
+def _numbered(visitor: ConsoleVisitor, key: str, n: int) -> Locator:
+    return visitor.page.get_by_label(visitor.say(key, n=n), exact=True)
 
 
 def talk_to_a_model(visitor: ConsoleVisitor) -> None:

@@ -100,6 +100,8 @@ export function isVersion(entry: AliasEntry | Version): entry is Version {
 export interface Alias {
   id: string;
   version_id: string;
+  /** `shared` for one that every tenant sees. */
+  owned_by: string;
   moved_by: string;
   moved_at: number;
   variants?: { name: string; version_id: string; weight: number }[] | null;

@@ -3,6 +3,7 @@ import type { ComponentType } from "preact";
 import { OPERATOR } from "../api/identity";
 import type { MessageKey } from "../i18n";
 import { AccessPage } from "./access";
+import { AliasPage, NewAliasPage } from "./alias";
 import { AuditPage } from "./audit";
 import { BudgetPage } from "./budget";
 import { ComparisonPage } from "./comparison";
@@ -58,6 +59,7 @@ export const PAGES: readonly PageEntry[] = [
     Compare: DatasetComparisonPage,
   },
   { name: "models", title: "nav.models", scopes: ["models:read"], List: ModelsPage, One: ModelPage },
+  { name: "aliases", title: "alias.new", scopes: ["models:write"], isUnlisted: true, List: NewAliasPage, One: AliasPage },
   { name: "playground", title: "nav.playground", scopes: ["chat"], List: PlaygroundPage },
   { name: "keys", title: "nav.keys", scopes: ["keys"], List: KeysPage, One: KeyPage, New: NewKeyPage },
   { name: "usage", title: "nav.usage", scopes: ["usage"], List: UsagePage },

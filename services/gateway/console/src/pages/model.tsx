@@ -44,13 +44,16 @@ function Found({ list, id, aliases }: FoundProps) {
   return (
     <>
       <VersionFacts version={version} />
-      {TRAINABLE_FORMS.includes(version.form) && (
-        <p>
+      <p>
+        {TRAINABLE_FORMS.includes(version.form) && (
           <a role="button" class="small" href={addressOf("jobs", "new", { model: id })}>
             {t("model.train")}
           </a>
-        </p>
-      )}
+        )}{" "}
+        <a role="button" class="secondary outline small" href={addressOf("aliases", "", { version: id })}>
+          {t("alias.point")}
+        </a>
+      </p>
       <Lineage version={version} versions={versions} aliases={own.map((alias) => alias.id)}>
         {graph.nodes.length > 1 && <LineagePicture graph={graph} id={id} />}
       </Lineage>

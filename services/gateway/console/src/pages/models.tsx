@@ -1,11 +1,13 @@
 /** Aliases and what each points to, and every version. */
 import { useLoaded } from "../api/loaded";
 import { isVersion, type Alias, type ModelList, type Page, type Version } from "../api/types";
-import { ago, bytes, percent } from "../format";
+import { ago, bytes } from "../format";
 import { t } from "../i18n";
+import { AliasFallback, AliasShadow, AliasTargets } from "../parts/alias_parts";
 import { VersionLink } from "../parts/model_parts";
 import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
+import { addressOf } from "../routing";
 
 const ALIAS_COLUMNS = ["model.alias", "model.versions", "model.shadow", "model.fallback", "model.moved"] as const;
 const VERSION_COLUMNS = ["model.version", "model.name", "model.form", "model.size", "model.created"] as const;
@@ -18,6 +20,11 @@ export function ModelsPage() {
       <h1>{t("nav.models")}</h1>
       <section aria-labelledby="aliases">
         <h2 id="aliases">{t("model.aliases")}</h2>
+        <p>
+          <a role="button" class="small" href={addressOf("aliases")}>
+            {t("alias.new")}
+          </a>
+        </p>
         <Shown of={aliases}>{(page) => <AliasTable aliases={page.data} />}</Shown>
       </section>
       <section aria-labelledby="versions">
@@ -34,23 +41,17 @@ function AliasTable({ aliases }: { aliases: Alias[] }) {
     <Table labelledBy="aliases" head={ALIAS_COLUMNS.map((key) => t(key))}>
       {aliases.map((alias) => (
         <tr key={alias.id}>
-          <th scope="row">{alias.id}</th>
+          <th scope="row">
+            <a href={addressOf("aliases", alias.id)}>{alias.id}</a>
+          </th>
           <td>
-            <Targets alias={alias} />
+            <AliasTargets alias={alias} />
           </td>
           <td>
-            {alias.shadow && (
-              <>
-                <VersionLink id={alias.shadow.version_id} /> {percent(alias.shadow.share)}
-              </>
-            )}
+            <AliasShadow alias={alias} />
           </td>
           <td>
-            {alias.fallback?.map((id) => (
-              <div key={id}>
-                <VersionLink id={id} />
-              </div>
-            ))}
+            <AliasFallback alias={alias} />
           </td>
           <td>
             {ago(alias.moved_at)} {alias.moved_by}
@@ -58,22 +59,6 @@ function AliasTable({ aliases }: { aliases: Alias[] }) {
         </tr>
       ))}
     </Table>
-  );
-}
-
-/** The version that is meant, or several with their shares of the requests. */
-function Targets({ alias }: { alias: Alias }) {
-  const variants = alias.variants ?? [];
-  if (variants.length === 0) return <VersionLink id={alias.version_id} />;
-  const sum = variants.reduce((total, each) => total + each.weight, 0);
-  return (
-    <>
-      {variants.map((each) => (
-        <div key={each.name}>
-          {each.name} <VersionLink id={each.version_id} /> {percent(each.weight / sum)}
-        </div>
-      ))}
-    </>
   );
 }
 
