@@ -24,6 +24,7 @@ PLACES = (
     "/aliases",
     "/aliases/default",
     "/playground",
+    "/playground/compare",
     "/keys",
     "/keys/new",
     "/usage",

@@ -35,6 +35,7 @@ JUDGED = {
     "zh": "请从我的银行卡号 4111 1111 扣款。",
 }
 ANSWER_SECONDS = 1.0
+TWO_MODELS = "/playground/compare?models=support,mv-base"
 ROWS = b'{"word": "parcel", "kind": "thing"}\n'
 SHOWN = """{"messages": [
     {"role": "user", "content": "parcel"}, {"role": "assistant", "content": "thing"}]}"""
@@ -131,6 +132,7 @@ def _serve(formed: str) -> dict[str, ConsoleLook]:
         "aliases": ConsoleLook("/aliases", act=_write_an_alias),
         "aliases-one": ConsoleLook("/aliases/support"),
         "playground": ConsoleLook("/playground", act=_talk),
+        "playground-compare": ConsoleLook(TWO_MODELS, act=_ask_two),
         "policies": ConsoleLook("/policies", act=_judge),
         "policies-one": ConsoleLook("/policies/1"),
     }
@@ -232,6 +234,11 @@ def _ask(visitor: ConsoleVisitor) -> None:
     inference.pieces, inference.lasts = list(ANSWERS[language]), ANSWER_SECONDS
     visitor.field("play.message").fill(QUESTIONS[language])
     visitor.button("play.send").click()
+
+
+def _ask_two(visitor: ConsoleVisitor) -> None:
+    _ask(visitor)
+    expect(visitor.button("feedback.good")).to_have_count(2)
 
 
 def _write_an_alias(visitor: ConsoleVisitor) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.browser.console_visitor import ConsoleVisitor
-from tests.browser.journeys import access, governing, serving, trainings
+from tests.browser.journeys import access, answering, governing, serving, trainings
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ JOURNEYS = (
     ConsoleJourney("trace a version to its dataset", serving.trace_a_version),
     ConsoleJourney("point an alias at versions", serving.point_an_alias),
     ConsoleJourney("talk to a model in the playground", serving.talk_to_a_model),
+    ConsoleJourney("ask two models side by side", answering.ask_two_models),
+    ConsoleJourney("judge and correct an answer", answering.correct_an_answer),
     ConsoleJourney("try the policy on a text", serving.try_the_policy),
     ConsoleJourney("change the policy and go back", serving.change_the_policy),
     ConsoleJourney("set the tenant's budget", governing.set_the_budget),

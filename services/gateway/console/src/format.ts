@@ -23,6 +23,11 @@ export function bytes(value: number): string {
   return unit(value / 1000 ** power, SIZES[power] ?? "byte", 1);
 }
 
+/** A short time, as of a first token. */
+export function shortTime(milliseconds: number): string {
+  return milliseconds < 1000 ? unit(milliseconds, "millisecond") : unit(milliseconds / 1000, "second", 2);
+}
+
 export function duration(seconds: number): string {
   if (seconds < 60) return unit(Math.ceil(seconds), "second");
   const minutes = Math.round(seconds / 60);

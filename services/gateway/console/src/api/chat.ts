@@ -1,4 +1,4 @@
-/** Streamed answers of models, and what the policy said of them. */
+/** Streamed answers of models, how fast they came, and what the policy said of them. */
 import { ApiError, send } from "./client";
 import { eventsIn } from "./server_events";
 import type { Rule } from "./types";
@@ -8,28 +8,59 @@ export interface Turn {
   content: string;
 }
 
+/** A turn as it is shown: a model's with all that came with it. */
+export interface Told extends Turn {
+  answer: Answer | null;
+}
+
 export interface ChatRequest {
   model: string;
   messages: Turn[];
   temperature: number;
   max_tokens: number;
+  tools?: unknown[];
+  response_format?: object;
+}
+
+export interface ToolCall {
+  name: string;
+  arguments: string;
 }
 
 /** What came of a request so far. */
 export interface Answer {
   text: string;
+  /** Tools that the model asks for; nobody runs them here. */
+  calls: readonly ToolCall[];
   /** Rules of the policy that matched, by the side on which they did. */
   marks: { side: "input" | "output"; isBlocked: boolean; rules: Rule[] }[];
   finishReason: string;
   /** The version that answers. */
   version: string;
+  /** Under which feedback is given. */
+  requestId: string;
+  /** From the question to the first text or call, as it was seen here; null before that. */
+  firstTokenMs: number | null;
+  /** To its end; null before that, and where it was stopped. */
+  totalMs: number | null;
+  /** Tokens of the answer, known at its end. */
+  tokens: number | null;
 }
 
-export const NO_ANSWER: Answer = { text: "", marks: [], finishReason: "", version: "" };
+export const NO_ANSWER: Answer = {
+  ...{ text: "", calls: [], marks: [], finishReason: "", version: "", requestId: "" },
+  ...{ firstTokenMs: null, totalMs: null, tokens: null },
+};
+
+interface CallPart {
+  index: number;
+  function?: { name?: string; arguments?: string };
+}
 
 interface Chunk {
-  choices?: { delta?: { content?: string }; finish_reason?: string | null }[];
+  choices?: { delta?: { content?: string; tool_calls?: CallPart[] }; finish_reason?: string | null }[];
   system_fingerprint?: string;
+  usage?: { completion_tokens: number } | null;
   moderation?: Record<"input" | "output", { results?: Verdict[] }>;
   error?: { message?: string; code?: string; rules?: Rule[]; request_id?: string };
 }
@@ -42,32 +73,84 @@ interface Verdict {
 
 /** The body of the request, as it may be copied. */
 export function bodyOf(request: ChatRequest): object {
-  return { ...request, stream: true, moderation: {} };
+  return { ...request, stream: true, stream_options: { include_usage: true }, moderation: {} };
 }
 
 /** The answer as it grows. Throws as `send` does. */
 export async function* answers(request: ChatRequest, stop: AbortSignal): AsyncGenerator<Answer> {
+  const start = performance.now();
   const reply = await send("/v1/chat/completions", { method: "POST", body: bodyOf(request), signal: stop });
-  let answer = NO_ANSWER;
+  let answer: Answer = { ...NO_ANSWER, requestId: reply.headers.get("x-request-id") ?? "" };
   for await (const event of eventsIn(reply)) {
     if (event.data === "[DONE]") return;
-    answer = grown(answer, JSON.parse(event.data) as Chunk);
+    answer = grown(answer, JSON.parse(event.data) as Chunk, performance.now() - start);
     yield answer;
   }
 }
 
-function grown(answer: Answer, chunk: Chunk): Answer {
+/** How an answer ended. */
+export interface Ending {
+  /** As far as it came; null where nothing came. */
+  said: Answer | null;
+  /** Null also for one that was stopped. */
+  error: unknown;
+}
+
+/** An answer to its end, each state of it told as it grows. */
+export async function tell(request: ChatRequest, stop: AbortSignal, grow: (answer: Answer) => void): Promise<Ending> {
+  let said: Answer | null = null;
+  try {
+    for await (const answer of answers(request, stop)) {
+      said = answer;
+      grow(answer);
+    }
+    return { said, error: null };
+  } catch (error) {
+    return { said, error: stop.aborted ? null : error };
+  }
+}
+
+/** Both sides of a question as turns of the talk. What a model called stands for what it did not say. */
+export function turnsOf(question: string, said: Answer): Told[] {
+  const calls = said.calls.map((call) => `${call.name}(${call.arguments})`).join("\n");
+  return [
+    { role: "user", content: question, answer: null },
+    { role: "assistant", content: said.text || calls, answer: said },
+  ];
+}
+
+/** Of what came after the first one; null where that cannot be told. */
+export function tokensPerSecond({ tokens, firstTokenMs, totalMs }: Answer): number | null {
+  if (tokens === null || firstTokenMs === null || totalMs === null) return null;
+  return tokens > 1 && totalMs > firstTokenMs ? ((tokens - 1) * 1000) / (totalMs - firstTokenMs) : null;
+}
+
+function grown(answer: Answer, chunk: Chunk, passedMs: number): Answer {
   if (chunk.error) {
     const { message, code, rules, request_id } = chunk.error;
     throw new ApiError(0, message ?? "", code ?? "", [], rules ?? [], request_id ?? "");
   }
   const choice = chunk.choices?.[0];
+  const content = choice?.delta?.content ?? "";
+  const parts = choice?.delta?.tool_calls ?? [];
+  const isSaid = content !== "" || parts.length > 0;
   return {
-    text: answer.text + (choice?.delta?.content ?? ""),
+    ...answer,
+    text: answer.text + content,
+    calls: parts.reduce(withCall, answer.calls),
     marks: [...answer.marks, ...marksIn(chunk)],
     finishReason: choice?.finish_reason ?? answer.finishReason,
     version: chunk.system_fingerprint ?? answer.version,
+    firstTokenMs: answer.firstTokenMs ?? (isSaid ? passedMs : null),
+    totalMs: choice?.finish_reason ? passedMs : answer.totalMs,
+    tokens: chunk.usage?.completion_tokens ?? answer.tokens,
   };
+}
+
+function withCall(calls: readonly ToolCall[], { index, function: part }: CallPart): readonly ToolCall[] {
+  const old = calls[index] ?? { name: "", arguments: "" };
+  const call = { name: old.name + (part?.name ?? ""), arguments: old.arguments + (part?.arguments ?? "") };
+  return [...calls.slice(0, index), call, ...calls.slice(index + 1)];
 }
 
 function marksIn({ moderation }: Chunk): Answer["marks"] {

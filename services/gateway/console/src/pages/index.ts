@@ -22,6 +22,7 @@ import { NewKeyPage } from "./new_key";
 import { NewTrainingPage } from "./new_training";
 import { OperationsPage } from "./operations";
 import { PlaygroundPage } from "./playground";
+import { PlaygroundComparisonPage } from "./playground_comparison";
 import { PoliciesPage, PolicyPage } from "./policies";
 import { TenantPage } from "./tenant";
 import { TenantsPage } from "./tenants";
@@ -60,7 +61,7 @@ export const PAGES: readonly PageEntry[] = [
   },
   { name: "models", title: "nav.models", scopes: ["models:read"], List: ModelsPage, One: ModelPage },
   { name: "aliases", title: "alias.new", scopes: ["models:write"], isUnlisted: true, List: NewAliasPage, One: AliasPage },
-  { name: "playground", title: "nav.playground", scopes: ["chat"], List: PlaygroundPage },
+  { name: "playground", title: "nav.playground", scopes: ["chat"], List: PlaygroundPage, Compare: PlaygroundComparisonPage },
   { name: "keys", title: "nav.keys", scopes: ["keys"], List: KeysPage, One: KeyPage, New: NewKeyPage },
   { name: "usage", title: "nav.usage", scopes: ["usage"], List: UsagePage },
   { name: "policies", title: "nav.policies", scopes: ["moderation", "chat"], List: PoliciesPage, One: PolicyPage },
