@@ -240,8 +240,9 @@ build/clients-node/installed: deploy/clients/node/package-lock.json
 browser-test: install docs console ## The report of a dataset, the documentation and the console in a real browser; needs Debian's chromium
 	$(PYTEST) $(call workers,2,loadfile) tests/browser
 
+# In one process: one that shares tests out reads no conftest, which has the option.
 console-journeys: install console ## Every journey through the console in English and in Chinese; `make browser-test` has each in one of them
-	$(PYTEST) $(call workers,2,worksteal) tests/browser/test_console_journeys.py --both-languages
+	$(PYTEST) tests/browser/test_console_journeys.py --both-languages
 
 vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own
 	VLLM_COMMAND="$(CURDIR)/build/vllm/bin/python -m vllm.entrypoints.openai.api_server" CONTRACT_ENGINES=vllm \
