@@ -3,15 +3,20 @@
 import gzip
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from gateway_support.document import document
 from gateway_support.house import House, run_house
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCRIPT = b"1" * 1000
-LOCALES = Path(__file__).parents[1] / "console" / "src" / "locales"
+SOURCE = Path(__file__).parents[1] / "console" / "src"
+LOCALES = SOURCE / "locales"
+LEFT_OUT = re.compile(r"LEFT_OUT = \[(.*?)\]", re.DOTALL)
 
 
 @pytest.fixture
@@ -96,3 +101,45 @@ async def test_both_languages_have_the_same_messages_with_the_same_values():
     )
     assert english == chinese
     assert all(said.strip() for each in catalogs for said in each.values())
+
+
+def left_out_of_the_form() -> set[str]:
+    """Paths of fields that the training form does not ask for, as its own code names them."""
+    found = LEFT_OUT.search((SOURCE / "api" / "trainings.ts").read_text("utf-8"))
+    assert found is not None
+    return set(re.findall(r'"([\w.]+)"', found[1]))
+
+
+def branches_of(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Schemas of which one has to fit, without references."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        yield from branches_of(document()["components"]["schemas"][name])
+    elif "anyOf" in schema:
+        for each in schema["anyOf"]:
+            yield from branches_of(each)
+    else:
+        yield schema
+
+
+def described_fields(schema: dict[str, Any], group: str = "") -> Iterator[str]:
+    """Paths of the fields that a form of the schema shows with a description."""
+    for name, own in schema["properties"].items():
+        path = f"{group}.{name}" if group else name
+        branches = [*branches_of(own)]
+        inner = [each for each in branches if "properties" in each]
+        if path in left_out_of_the_form():
+            continue
+        if inner:
+            yield from described_fields(inner[0], path)
+        elif own.get("description") and all(each.get("type") != "object" for each in branches):
+            yield path
+
+
+async def test_every_field_of_the_training_form_has_a_hint_in_chinese_and_no_hint_is_left_over():
+    wanted = set(described_fields(document()["components"]["schemas"]["FineTuningBody"]))
+    hints = json.loads((LOCALES / "hints" / "zh.json").read_text("utf-8"))
+
+    assert {"model", "hyperparameters.lora_rank", "limits.patience"} < wanted
+    assert sorted(wanted ^ set(hints)) == []
+    assert all(re.search(r"[\u4e00-\u9fff]", hint) for hint in hints.values())

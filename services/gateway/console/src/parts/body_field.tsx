@@ -1,6 +1,6 @@
 /** One field of a request body: its name, what is typed, what it means and what is wrong with it. */
 import type { BodyField } from "../api/body_fields";
-import { named, t } from "../i18n";
+import { hintOf, named, t } from "../i18n";
 
 export interface Option {
   value: string;
@@ -32,13 +32,19 @@ export function BodyFieldInput(props: BodyFieldProps) {
           {error}
         </small>
       )}
-      {field.description && (
-        // In the language of the API's documentation.
-        <small id={`${idOf(field)}-help`} lang="en">
-          {field.description}
-        </small>
-      )}
+      <Hint of={field} />
     </div>
+  );
+}
+
+/** What it means; in the language of the API's documentation where the console has no words of its own for it. */
+function Hint({ of }: { of: BodyField }) {
+  if (!of.description) return null;
+  const hint = hintOf(of.path);
+  return (
+    <small id={`${idOf(of)}-help`} {...(hint === null ? { lang: "en" } : {})}>
+      {hint ?? of.description}
+    </small>
   );
 }
 
