@@ -52,7 +52,8 @@ def client_of(loop: Loop, tenant: str) -> Modelmill:
 
 
 async def move_in(loop: Loop, tenant: str, folder: Path) -> None:
-    """Give the tenant a base, rows, a key, a limit, a report, answers, and a training that runs."""
+    """Give the tenant a base, rows, two datasets that were compared, a key, a limit, a report,
+    answers, and a training that runs."""
     base = make_tiny_llama(folder / f"base-of-{tenant}")
     version = await bring_in(loop.state, base, name=f"base-of-{tenant}", tenant=tenant)
     with client_of(loop, tenant) as client:
@@ -76,8 +77,13 @@ def _fill(client: Modelmill, tenant: str, base: str, folder: Path) -> str:
     file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     uploaded = client.files.upload(file)
     client.uploads.create(filename=f"{word}.jsonl", bytes=10, purpose="fine-tune")
-    made = client.datasets.create(file_id=uploaded["id"], name=word, mapping=MAPPING)
-    assert client.jobs.wait(made["job_id"])["status"] == "succeeded"
+    other, made = [
+        client.datasets.create(file_id=uploaded["id"], name=word, mapping=MAPPING, seed=seed)
+        for seed in (7, 0)
+    ]
+    for each in (other, made):
+        assert client.jobs.wait(each["job_id"])["status"] == "succeeded"
+    client.datasets.compare(made["id"], other["id"])
     client.keys.create(name=word)
     client.budget.set(limits={"requests_per_minute": 600})
     client.feedback.create(report="missed", text=word)
@@ -148,8 +154,9 @@ async def test_a_deletion_whose_services_are_killed_ends_and_leaves_nothing_on_t
             return not await left() and await records_naming(loop, GONE) == {"tenant.state"}
 
         await eventually(is_clean, within=60)
-    once = ("models", "datasets", "files", "keys", "feedback")
+    once = ("models", "files", "keys", "feedback", "comparisons")
     assert {kind: removed[kind] for kind in once} == dict.fromkeys(once, 1)
+    assert removed["datasets"] == 2
     assert stays["status"] == "active"
     assert {*files_with(loop.state.path, word_of(STAYS))}
 
