@@ -38,9 +38,9 @@ def test_a_shared_alias_is_not_removed_but_covered_by_one_of_the_tenant(
     page.get_by_label("Version 1", exact=True).select_option("mv-tuned")
     page.get_by_role("button", name="Set alias").click()
     dialog = page.get_by_role("dialog")
-    before, after = dialog.locator(".facts").all()
-    expect(before).to_contain_text("mv-build")
-    expect(after).to_contain_text("mv-tuned")
+    facts = dialog.locator(".facts")
+    expect(facts.nth(0)).to_contain_text("mv-build")
+    expect(facts.nth(1)).to_contain_text("mv-tuned")
     dialog.get_by_role("button", name="Set alias").click()
 
     expect(page.get_by_role("button", name="Remove alias")).to_be_visible()

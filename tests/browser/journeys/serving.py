@@ -90,6 +90,7 @@ def point_an_alias(visitor: ConsoleVisitor) -> None:
     _numbered(visitor, "alias.version_n", 2).select_option(lossy)
     visitor.confirm("alias.set")
     expect(visitor.alert()).to_contain_text(f"Name its source {steady}")
+    expect(visitor.text("alias.is_set")).to_have_count(0)
     visitor.confirm("alias.remove")
     expect(visitor.heading("nav.models")).to_be_visible()
     expect(visitor.region("model.aliases").get_by_role("row", name="default")).to_be_visible()

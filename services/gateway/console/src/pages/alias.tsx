@@ -53,7 +53,13 @@ function Found({ name, aliases, changed }: FoundProps) {
       <p role="status">{isSet && t("alias.is_set")}</p>
       <section aria-labelledby="set">
         <h2 id="set">{t("alias.change")}</h2>
-        <AliasForm key={alias?.moved_at ?? 0} name={name} aliases={aliases} done={() => (setSet(true), changed())} />
+        <AliasForm
+          key={alias?.moved_at ?? 0}
+          name={name}
+          aliases={aliases}
+          began={() => setSet(false)}
+          done={() => (setSet(true), changed())}
+        />
       </section>
     </>
   );

@@ -17,6 +17,8 @@ interface AliasFormProps {
   /** Empty for one that is typed here. */
   name?: string;
   aliases: readonly Alias[];
+  /** Called when a change begins. */
+  began?: () => void;
   done: (name: string) => void;
 }
 
@@ -25,7 +27,7 @@ export function AliasForm(props: AliasFormProps) {
   return <Shown of={models}>{(list) => <Fields {...props} versions={list.data.filter(isVersion)} />}</Shown>;
 }
 
-function Fields({ name: given = "", aliases, done, versions }: AliasFormProps & { versions: readonly Version[] }) {
+function Fields({ name: given = "", aliases, began, done, versions }: AliasFormProps & { versions: readonly Version[] }) {
   const [name, setName] = useState(given);
   const now = aliases.find((each) => each.id === name);
   const [written, setWritten] = useState<WrittenAlias>(() => (now ? writtenAlias(now) : newAlias()));
@@ -53,7 +55,7 @@ function Fields({ name: given = "", aliases, done, versions }: AliasFormProps & 
         question={t("alias.set_asked", { name })}
         isAsked={isAsked}
         close={() => setAsked(false)}
-        act={moving.move}
+        act={() => (began?.(), moving.move())}
       >
         <strong>{t("alias.before")}</strong>
         {now ? <AliasFacts alias={now} /> : <p>{t("alias.nothing")}</p>}
