@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,20 @@ async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
     page = folder / "page.html"
     await asyncio.to_thread(loop.client.evaluations.download_report, accepted["id"], page)
     assert kinds["version_id"] in page.read_text()
+    await asyncio.to_thread(_check_estimates, loop, body, job)
+
+
+def _check_estimates(loop: Loop, body: dict[str, Any], job: Mapping[str, Any]) -> None:
+    """Another such evaluation, or build, would take as long as the one that there was."""
+    again = loop.client.evaluations.estimate(**body)
+    suites = job["result"]["summary"]["suites"].values()
+    assert again["earlier_job_ids"] == [job["id"]]
+    assert again["rows"] == sum(suite["rows"] for suite in suites)
+    assert again["seconds"] == pytest.approx(job["cost"]["work_seconds"], rel=0.01)
+    build = loop.client.optimizations.estimate(model="kinds", dataset_id=body["dataset_id"])
+    assert build["earlier_job_ids"]
+    assert build["seconds"]
+    assert build["built_bytes"]
 
 
 async def taught_by_what_is_served(loop: Loop, folder: Path) -> None:
