@@ -9,6 +9,7 @@ of all these. `.planted_violations`: planted violations that their rule saw; the
 
 import copy
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -67,7 +68,8 @@ def generated(profile_name: str) -> list[Values]:
 
 def rendered_entries() -> list[Entry]:
     """Over all renderings."""
-    sets = objects = wrong = broken = differing = 0
+    sets = objects = wrong = differing = 0
+    broken: Counter[str] = Counter()
     for name in PROFILES:
         for values in (profile(name), *generated(name)):
             sets += 1
@@ -77,7 +79,7 @@ def rendered_entries() -> list[Entry]:
             manifests = objects_of(text)
             objects += len(manifests)
             wrong += sum(len(schema_errors(each)) for each in manifests)
-            broken += len(violations(manifests))
+            broken.update(violations(manifests))
     engines = ", ".join(f"{name} {version(name)}" for name in ENGINES)
     what = (
         f"{len(PROFILES)} profiles, each bare and with {VALUE_SETS} generated value sets: "
@@ -85,7 +87,12 @@ def rendered_entries() -> list[Entry]:
     )
     return [
         none_of("schema_errors", wrong, "errors", what),
-        none_of("policy_violations", broken, "violations", f"{what}; {len(POLICIES)} rules"),
+        none_of(
+            "policy_violations",
+            broken.total(),
+            "violations",
+            "; ".join([what, f"{len(POLICIES)} rules", *(it for it, _ in broken.most_common(5))]),
+        ),
         none_of("render_differences", differing, "files", f"two renderings each; {what}"),
     ]
 

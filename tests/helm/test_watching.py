@@ -12,7 +12,7 @@ import yaml
 
 from tests.helm.objects import containers, name_of, of_kind, pods
 from tests.helm.rendering import NAMESPACE, RELEASE, Manifest, Values, merged, profile, render
-from tests.helm.traffic import COMPONENT, allowed
+from tests.helm.traffic import COMPONENT, allowed, traffic_errors
 from tests.telemetry.alert_rules import RULE_FILES
 from tests.telemetry.alert_units import write_units
 from tests.telemetry.dashboards import FILES, read
@@ -21,6 +21,11 @@ OWN = {"namespace": NAMESPACE, "app_kubernetes_io_instance": RELEASE}
 UNITS_TRIED = ("GatewayErrors", "ServiceAway", "ChatAvailabilityBurnsFast")
 """One summed up, one of each target, one by recorded series; what all ask is compared as text."""
 DOCS = "https://models.example.com/docs"
+NOT_OURS = {
+    "matchExpressions": [
+        {"key": "app.kubernetes.io/name", "operator": "NotIn", "values": ["modelmill"]}
+    ]
+}
 PROMETHEUS = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "metrics"}}}
 """Where it is, as a peer of a NetworkPolicy."""
 
@@ -155,10 +160,12 @@ def test_dashboards_of_two_releases_have_no_file_and_no_id_in_common() -> None:
     assert all(len(each) <= 40 for each in ids)
 
 
-def asking(address: str, *, asks: bool = True) -> list[Manifest]:
+def asking(
+    address: str, *, asks: bool = True, where: Mapping[str, object] = PROMETHEUS
+) -> list[Manifest]:
     """A release whose gateway may ask a Prometheus."""
     said: Values = {"prometheusAddress": address, "gatewayAsks": asks}
-    peers = {"prometheus": [PROMETHEUS]}
+    peers = {"prometheus": [where]}
     return render(merged(profile("ha"), {"monitoring": said, "network": {"peers": peers}}))
 
 
@@ -178,13 +185,18 @@ def test_the_gateway_is_let_out_to_the_prometheus_that_it_asks_and_no_further(
 
     before, after = (allowed(each, "egress") for each in (asking(address, asks=False), manifests))
     assert after - before == {("gateway", "outside", port)}
-    (rule,) = (
+    ports = [{"protocol": "TCP", "port": port}]
+    assert {"to": [PROMETHEUS | {"podSelector": NOT_OURS}], "ports": ports} in [
         rule
         for each in of_kind(manifests, "NetworkPolicy")
         for rule in each["spec"].get("egress", ())
-        if PROMETHEUS in rule["to"]
-    )
-    assert rule == {"to": [PROMETHEUS], "ports": [{"protocol": "TCP", "port": port}]}
+    ]
+
+
+def test_a_prometheus_that_may_be_anywhere_opens_no_way_to_pods_of_ours() -> None:
+    manifests = asking("http://prometheus.other:9090", where={"namespaceSelector": {}})
+
+    assert list(traffic_errors(manifests)) == []
 
 
 def test_the_gateway_that_serves_is_told_of_the_prometheus_and_of_its_own_alerts() -> None:

@@ -1,6 +1,7 @@
 """What NetworkPolicies allow, as edges between the pods of a release and to others."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from tests.helm.objects import Pods, matches, of_kind, pods, selector_of
@@ -86,7 +87,15 @@ def _selects(peer: Manifest, pod: Pods) -> bool:
     if "ipBlock" in peer:
         return False
     namespace = peer.get("namespaceSelector", {}).get("matchLabels", {})
-    labels: Any = peer.get("podSelector", {}).get("matchLabels", {})
-    return matches(namespace, {"kubernetes.io/metadata.name": NAMESPACE}) and matches(
-        labels, pod.labels
+    selector: Any = peer.get("podSelector", {})
+    return (
+        matches(namespace, {"kubernetes.io/metadata.name": NAMESPACE})
+        and matches(selector.get("matchLabels", {}), pod.labels)
+        and not any(map(partial(_excludes, pod), selector.get("matchExpressions", ())))
     )
+
+
+def _excludes(pod: Pods, expression: Manifest) -> bool:
+    """By NotIn, which is the only operator that the chart writes; those of values select all."""
+    is_not_in = expression["operator"] == "NotIn"
+    return is_not_in and pod.labels.get(expression["key"]) in expression["values"]
