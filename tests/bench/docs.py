@@ -13,12 +13,14 @@ something from elsewhere, has an inline script or style, or a dead link.
 `--keep` writes deploy/bench/hub.json, in place of the entries of the same ids there.
 """
 
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
 
 from deploy.site.pages import pages_of_tree
 from tests.bench.figures import Entry
@@ -40,8 +42,14 @@ def block_entries() -> list[Entry]:
     # Tests hold what is read to its form, and stop a commit where it has another.
     fine = [block for block in unmarked if block.language in READ]
     with TemporaryDirectory(prefix="docs-") as place, reading(Path(place)) as reader:
-        for page in dict.fromkeys(block.page for block in unmarked):
-            fine += _run(reader, [it for it in unmarked if it.page == page and it.language in RUN])
+        runnable = [block for block in unmarked if block.language in RUN]
+        ran_elsewhere = _pages_of_examples()
+        for page in dict.fromkeys(block.page for block in runnable):
+            blocks = [block for block in runnable if block.page == page]
+            if page in ran_elsewhere:
+                fine += blocks if ran_elsewhere[page] else ()
+            else:
+                fine += _run(reader, blocks)
     pairs = [(blocks_of(en), blocks_of(zh)) for en, zh in translations().items()]
     equal = sum(
         one.code == other.code for en, zh in pairs for one, other in zip(en, zh, strict=False)
@@ -62,6 +70,19 @@ def _run(reader: Reader, blocks: Sequence[Block]) -> Sequence[Block]:
         print(error, file=sys.stderr)
         return ()
     return blocks
+
+
+def _pages_of_examples() -> dict[str, bool]:
+    """Whether the commands of each example's README run, where its model is (`tests/examples`)."""
+    with TemporaryDirectory(prefix="examples-") as place:
+        result = Path(place) / "result.xml"
+        tests = ["tests/examples/test_reduced.py", "-k", "commands_of_its_readme"]
+        command = [sys.executable, "-m", "pytest", "-q", *tests, f"--junitxml={result}"]
+        subprocess.run(command, cwd=ROOT, check=False)
+        cases = list(ElementTree.parse(result).iter("testcase"))
+    name = re.compile(r"\[(.+)\]$")
+    found = {it[1]: len(case) == 0 for case in cases if (it := name.search(case.attrib["name"]))}
+    return {f"examples/{example}/README.md": ran for example, ran in found.items()}
 
 
 def _reasons(marked: Sequence[Block]) -> str:
