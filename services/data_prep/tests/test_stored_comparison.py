@@ -196,6 +196,18 @@ def test_what_a_killed_child_left_goes_before_the_next_comparison_of_anybody(
     assert not left.exists()
 
 
+def test_a_comparison_that_goes_with_its_tenant_meanwhile_disturbs_nobody(tmp_path: Path) -> None:
+    stored = ComparisonFolder(tmp_path)
+    folder = stored.of("rival", "ab")
+    stored.begin(folder).rename(folder)
+    # It is listed, and gone when it is looked at.
+    stored.of("acme", "ab").parent.mkdir()
+    stored.of("acme", "ab").symlink_to(tmp_path / "gone")
+
+    stored.remove_oldest()
+    assert folder.exists()
+
+
 def test_a_disk_with_too_little_free_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

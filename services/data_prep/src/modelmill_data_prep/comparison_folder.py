@@ -39,9 +39,8 @@ class ComparisonFolder:
 
     def remove_oldest(self) -> None:
         """Keep `MOST_STORED`."""
-        stored = sorted(self._root.glob("*/*"), key=lambda each: each.stat().st_mtime)
+        stored = sorted(self._root.glob("*/*"), key=_last_asked)
         for folder in stored[:-MOST_STORED]:
-            # It may go at the same time with its tenant.
             shutil.rmtree(folder, ignore_errors=True)
 
     async def count(self, tenant: str) -> dict[str, int]:
@@ -58,3 +57,11 @@ class ComparisonFolder:
         folder = self._root / tenant
         if await asyncio.to_thread(folder.exists):
             await asyncio.to_thread(shutil.rmtree, folder)
+
+
+def _last_asked(folder: Path) -> float:
+    """When it was asked for last; it may go at the same time with its tenant."""
+    try:
+        return folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
