@@ -167,8 +167,10 @@ async def hanging(tmp_path: Path) -> AsyncIterator[House]:
         house.moderation.hang.set()
 
 
-async def chat(house: House, content: str = "hello", **claims: Any) -> Any:
-    body = {"model": "default", "messages": [{"role": "user", "content": content}]}
+async def chat(house: House, content: str = "hello", *, tells: bool = False, **claims: Any) -> Any:
+    body: Any = {"model": "default", "messages": [{"role": "user", "content": content}]}
+    if tells:
+        body["moderation"] = {}
     return await house.http(**claims).post("/v1/chat/completions", json=body)
 
 
@@ -198,3 +200,18 @@ async def test_rules_alone_judge_at_once_where_the_policy_says_so(hanging: House
     await eventually(is_asked_no_more)
     assert (await chat(hanging, f"eat {BLOCKED}", tenant="patient")).status_code == 400
     assert (await chat(hanging, tenant="patient")).status_code == 200
+
+
+async def test_judges_that_cannot_be_asked_are_named_where_rules_alone_judge(hanging: House):
+    judge = "{id: careful, severity: high, action: block, directions: input, on_failure: open,"
+    model = "threshold: 0.8, window: 50, classifier: safety, labels: {safe: null, rude: rude}}"
+    text = f"when_unavailable: rules_only\n{POLICY}judges: [{judge} {model}]\n"
+    bundle = compile_policy(parse_policy({"p": text}))
+    await hanging.say_policy("patient", bundle.content, bundle.digest)
+
+    async def verdict() -> Any:
+        answer = await chat(hanging, tenant="patient", tells=True)
+        return answer.json()["moderation"]["input"]["results"] if answer.is_success else None
+
+    (result,) = await eventually(verdict)
+    assert (result["flagged"], result["unanswered"]) == (False, ["careful"])
