@@ -108,9 +108,9 @@ def test_a_card_is_printed_as_it_lies_in_the_artifact(
 
 @pytest.mark.parametrize(
     ("size", "words"),
-    [(134_515_008, "134.5 MB"), (13_452_000_000, "13,452.0 MB"), (230_400, "0.2 MB"), (0, "0 byt")],
+    [(134_515_008, "134.5 MB"), (13_452_000_000, "13.5 GB"), (230_400, "230.4 kB"), (0, "0 byt")],
 )
-def test_a_list_shows_sizes_in_megabytes(
+def test_a_list_shows_sizes_in_the_largest_unit(
     gateway: Gateway, capsys: pytest.CaptureFixture[str], size: int, words: str
 ) -> None:
     gateway.models["models"] = {"data": [{"id": "mv-1", "size_bytes": size}]}

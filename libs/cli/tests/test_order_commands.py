@@ -138,8 +138,8 @@ def test_an_estimate_is_shown_and_orders_nothing(
     assert "704 to train on, 88 to test" in shown["rows"]
     assert "61,952, in 2 epochs, 88 steps of 16 rows" in shown["tokens"]
     assert "about 5 min" in shown["time"]
-    assert "2,150.0 MB" in shown["memory"]
-    assert "8,000.0 MB" in shown["worker has"]
+    assert "2.1 GB" in shown["memory"]
+    assert "8.0 GB" in shown["worker has"]
     assert "ftjob-1, ftjob-2" in shown["as of"]
     assert "limits may end it" in shown["note"]
     body = {"model": "kinds", "training_file": "ds-1", "hyperparameters": {"epochs": 2.0}}
@@ -190,7 +190,7 @@ def test_an_estimate_of_an_evaluation_is_shown_and_orders_nothing(
 
     assert told_facts(capsys) == {
         **{"rows": "88", "time": "about 60 s", "worker needs": "536.0 MB"},
-        **{"worker has": "8,000.0 MB", "as of": "job-1"},
+        **{"worker has": "8.0 GB", "as of": "job-1"},
     }
     ((path, body),) = gateway.ordered
     assert (path, body["measures"]) == ("/v1/evaluations/estimate", ["accuracy"])
@@ -206,7 +206,7 @@ def test_an_estimate_of_a_build_is_shown_and_orders_nothing(
     assert told_facts(capsys) == {
         **{"form": "openvino-int8", "rows to test": "40", "size": "about 900.0 MB"},
         **{"time": "about 60 s", "worker needs": "536.0 MB"},
-        **{"worker has": "8,000.0 MB", "as of": "job-1"},
+        **{"worker has": "8.0 GB", "as of": "job-1"},
     }
     body = {"model": "kinds", "dataset_id": "ds-1"}
     assert gateway.ordered == [("/v1/optimizations/estimate", body)]

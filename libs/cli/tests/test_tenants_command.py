@@ -251,12 +251,12 @@ def test_the_capacity_shows_what_is_free_of_each_part_and_what_is_not_known(
     lines = [" ".join(line.split()) for line in shown.splitlines()]
     assert "train 2 1 0 240 s" in lines
     assert "batch 0 0 ? ? (no worker\\u001b[2J told)" in lines
-    free = "1 of 2 1 of 1 3.5 of 8 12,000.0 MB of 32,000.0 MB 0 of 1 100,000.0 MB"
+    free = "1 of 2 1 of 1 3.5 of 8 12.0 GB of 32.0 GB 0 of 1 100.0 GB"
     assert f"trainer trainer:7003 trainer-gpu-1-4711 {free}" in lines
     assert "data-prep data-prep:7001 it does not answer ?" in lines
-    assert "inference:7002 900.0 MB 16,000.0 MB 7,000.0 MB 1" in lines
+    assert "inference:7002 900.0 MB 16.0 GB 7.0 GB 1" in lines
     assert "mv-build openvino 5 of 64 4 of 8 1 of 32 2,048 of 16,384 700.0 MB" in lines
-    assert "JOBS 1.0 MB 1,000.0 MB" in lines
+    assert "JOBS 1.0 MB 1.0 GB" in lines
     assert "3 12,288 no limit" in lines
     assert lines[-1] == "not known: free disk of the message broker"
 

@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from modelmill_cli.output import Record
-from modelmill_cli.tables import escaped, megabytes, plain, print_table
+from modelmill_cli.tables import data_size, escaped, plain, print_table
 
 NOT_KNOWN = "?"
 PROCESS_COLUMNS = (
@@ -40,7 +40,7 @@ def print_capacity(found: Record) -> None:
     _print(
         ("stream", "used", "free"),
         (
-            (it["name"], megabytes(it["used_bytes"]), _bytes(it["free_bytes"], "no limit"))
+            (it["name"], data_size(it["used_bytes"]), _bytes(it["free_bytes"], "no limit"))
             for it in found["streams"]
         ),
     )
@@ -68,7 +68,7 @@ def _known(value: float | None) -> str:
 
 
 def _bytes(count: int | None, without: str = NOT_KNOWN) -> str:
-    return without if count is None else megabytes(count)
+    return without if count is None else data_size(count)
 
 
 def _of(part: Any, whole: Any) -> str:
@@ -88,7 +88,7 @@ def _process(process: Mapping[str, Any]) -> list[str]:
     short = worker["short_slots"] - worker["busy_short_slots"]
     sized = ["no limit"] * 3
     if worker["cpus"] is not None:
-        memory = f"{megabytes(worker['free_memory_bytes'])} of {megabytes(worker['memory_bytes'])}"
+        memory = f"{data_size(worker['free_memory_bytes'])} of {data_size(worker['memory_bytes'])}"
         cores = _of(worker["free_cpus"], worker["cpus"])
         sized = [cores, memory, _of(worker["free_gpus"], worker["gpus"])]
     slots = [_of(worker["free_slots"], worker["slots"]), _of(short, worker["short_slots"])]
@@ -108,4 +108,4 @@ def _replica(replica: Mapping[str, Any]) -> list[str]:
 def _model(model: Mapping[str, Any]) -> list[str]:
     pairs = ("in_flight", "sequences", "waiting", "tokens")
     used = [_of(model[name], model[f"max_{name}"]) for name in pairs]
-    return [model["version_id"], model["engine"], *used, megabytes(model["memory_bytes"])]
+    return [model["version_id"], model["engine"], *used, data_size(model["memory_bytes"])]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from modelmill_client import types
 
 from modelmill_cli.job_words import duration_words
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 UNKNOWN = "unknown"
 BY_RULE = "a rule: no such training has succeeded yet"
@@ -21,7 +21,7 @@ def training_facts(estimate: types.FineTuningEstimate) -> Iterator[Fact]:
         yield "rows", f"{estimate['train_rows']:,} to train on, {estimate['test_rows']:,} to test"
     yield "tokens", f"{tokens:,}, in {_steps(estimate)}" if tokens is not None else UNKNOWN
     yield "time", _about(estimate["seconds"])
-    yield "memory", megabytes(estimate["peak_memory_bytes"])
+    yield "memory", data_size(estimate["peak_memory_bytes"])
     yield from _common_facts(estimate, BY_RULE)
 
 
@@ -39,7 +39,7 @@ def build_facts(estimate: types.OptimizationEstimate) -> Iterator[Fact]:
     if estimate["target_form"]:
         yield "form", estimate["target_form"]
     yield "rows to test", f"{estimate['test_rows']:,}"
-    yield "size", f"about {megabytes(size)}" if size is not None else UNKNOWN
+    yield "size", f"about {data_size(size)}" if size is not None else UNKNOWN
     yield "time", _about(estimate["seconds"])
     if most is not None:
         yield "budget", duration_words(most)
@@ -47,8 +47,8 @@ def build_facts(estimate: types.OptimizationEstimate) -> Iterator[Fact]:
 
 
 def _common_facts(estimate: OrderEstimate, without_earlier: str = "") -> Iterator[Fact]:
-    yield "worker needs", megabytes(estimate["needed_memory_bytes"])
-    yield "worker has", megabytes(estimate["worker_memory_bytes"])
+    yield "worker needs", data_size(estimate["needed_memory_bytes"])
+    yield "worker has", data_size(estimate["worker_memory_bytes"])
     if estimate["waiting_reason"]:
         yield "waits", estimate["waiting_reason"]
     if earlier := ", ".join(estimate["earlier_job_ids"]) or without_earlier:

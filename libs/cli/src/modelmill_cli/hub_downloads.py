@@ -20,7 +20,7 @@ from rich.console import Console
 from modelmill_cli.interrupts import interruptible
 from modelmill_cli.job_words import duration_words
 from modelmill_cli.state_folder import StateFolder, owner_only
-from modelmill_cli.tables import megabytes, plain
+from modelmill_cli.tables import data_size, plain
 
 FOLDER = "hub"
 Made = TypeVar("Made")
@@ -106,7 +106,7 @@ class HubDownloads:
                 status.stop()
         if last:
             self.console.print(
-                plain(f"downloaded {address}: {megabytes(last[0].total_bytes)}"), soft_wrap=True
+                plain(f"downloaded {address}: {data_size(last[0].total_bytes)}"), soft_wrap=True
             )
 
 
@@ -115,6 +115,6 @@ def progress_words(progress: DownloadProgress) -> str:
     left = progress.seconds_left
     rest = f", {duration_words(left)} left" if left is not None else ""
     return (
-        f"{progress.file}  {megabytes(progress.done_bytes)} of {megabytes(progress.total_bytes)},"
-        f" {megabytes(progress.bytes_per_second)}/s{rest}"
+        f"{progress.file}  {data_size(progress.done_bytes)} of {data_size(progress.total_bytes)},"
+        f" {data_size(progress.bytes_per_second)}/s{rest}"
     )

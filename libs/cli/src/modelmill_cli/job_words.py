@@ -8,7 +8,7 @@ from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN, dataset_id_o
 from modelmill_client.errors import failure_of
 
 from modelmill_cli.search_words import search_facts
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -180,7 +180,7 @@ def _one_build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
             low, high = (summary.get(f"{name}_{end}", summary[name]) for end in ("low", "high"))
             yield words, f"{summary[name]:.1%} ({low:.1%} to {high:.1%})"
     if "bytes" in summary:
-        yield "size", megabytes(summary["bytes"])
+        yield "size", data_size(summary["bytes"])
     if "tokens_per_second" in summary:
         faster = f", {summary['speedup']:.2f} times its source" if "speedup" in summary else ""
         yield "speed", f"{summary['tokens_per_second']:.0f} tokens/s{faster}"

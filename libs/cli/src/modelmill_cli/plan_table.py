@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.job_words import duration_words
-from modelmill_cli.tables import megabytes, print_table
+from modelmill_cli.tables import data_size, print_table
 
 UNKNOWN = "unknown"
 SECONDS_OF_AN_HOUR = 3600
@@ -62,7 +62,7 @@ def _cells(estimate: StepEstimate, hourly_rate: float) -> list[str]:
     return [
         f"{estimate.rows:,}" if estimate.rows is not None else UNKNOWN,
         f"{estimate.tokens:,}" if estimate.tokens is not None else "",
-        megabytes(memory) if memory is not None else UNKNOWN,
+        data_size(memory) if memory is not None else UNKNOWN,
         duration_words(seconds) if seconds is not None else UNKNOWN,
         _cost(seconds, hourly_rate),
         estimate.basis,

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
+from rich.filesize import decimal
 from rich.markup import escape
 from rich.table import Column, Table
 
@@ -38,9 +39,9 @@ def _widths(column: Column) -> Iterator[int]:
         yield from map(cell_len, str(cell).splitlines())
 
 
-def megabytes(size: float) -> str:
-    """In MB of a million bytes, and in bytes what is less than a tenth of one."""
-    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,.0f} bytes"
+def data_size(size: float) -> str:
+    """In bytes, or in the largest decimal unit of which it is one or more: kB, MB, GB."""
+    return decimal(round(size))
 
 
 _UNSEEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u2069\\ufeff]")

@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 from modelmill_cli.interrupts import run_interruptible
 from modelmill_cli.output import AsJson, print_done
 from modelmill_cli.state_layout import LAYOUT
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 Folder = Annotated[
     Path, typer.Argument(metavar="FOLDER", file_okay=False, help="Folder of the backups.")
@@ -51,8 +51,8 @@ def backup(
         )
     words = (
         f"backup {report.id} in {report.path}: {report.messages:,} messages and"
-        f" {report.artifacts:,} artifacts, {megabytes(report.total_bytes)}, of which"
-        f" {megabytes(report.written_bytes)} were new; {report.seconds:.1f} s"
+        f" {report.artifacts:,} artifacts, {data_size(report.total_bytes)}, of which"
+        f" {data_size(report.written_bytes)} were new; {report.seconds:.1f} s"
     )
     print_done(asdict(report), words, as_json=as_json)
     if report.warning:
@@ -85,7 +85,7 @@ def restore(
     done = "is whole" if check else f"is restored to {report.path}; run {then}"
     words = (
         f"backup {report.id} {done}: {report.messages:,} messages and {report.artifacts:,}"
-        f" artifacts, {megabytes(report.total_bytes)}; {report.seconds:.1f} s"
+        f" artifacts, {data_size(report.total_bytes)}; {report.seconds:.1f} s"
     )
     print_done(asdict(report), words, as_json=as_json)
 

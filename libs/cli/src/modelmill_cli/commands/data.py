@@ -30,7 +30,7 @@ from modelmill_cli.output import (
 from modelmill_cli.row_words import said_of
 from modelmill_cli.short_ids import DATASET, FILE
 from modelmill_cli.state_folder import StateFolder
-from modelmill_cli.tables import megabytes, plain
+from modelmill_cli.tables import data_size, plain
 
 RowFormat = Literal["jsonl", "parquet"]
 TAB = "\t"
@@ -223,7 +223,7 @@ def export(
     export_dataset(store, found["digest"], folder, as_parquet=row_format == "parquet")
     size = sum(file.stat().st_size for file in folder.iterdir())
     done = {"id": found["id"], "path": str(folder), "bytes": size}
-    print_done(done, f"{folder}  {megabytes(size)}", as_json=as_json)
+    print_done(done, f"{folder}  {data_size(size)}", as_json=as_json)
 
 
 @app.command()

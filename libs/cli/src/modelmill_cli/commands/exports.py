@@ -12,7 +12,7 @@ from modelmill_cli.gateway import connect
 from modelmill_cli.output import AsJson, print_done
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 Version = Annotated[
     str, typer.Argument(metavar="MODEL", help="A version, or how its id begins, or a name.")
@@ -56,8 +56,8 @@ def export(
         base = model.get("base_version_id") if model["form"] == "adapter" else ""
         base_digest = version_named(client, base)["digest"] if base else ""
     done = export_version(context.obj, model, folder, base_digest=base_digest, push=push)
-    said = f"{done['path']}  {done['form']}  {megabytes(done['bytes'])}"
-    words = f"{done['pushed_to']}  {done['form']}  {megabytes(done['bytes'])}" if push else said
+    said = f"{done['path']}  {done['form']}  {data_size(done['bytes'])}"
+    words = f"{done['pushed_to']}  {done['form']}  {data_size(done['bytes'])}" if push else said
     print_done(done, words, as_json=as_json)
     _say_unsigned(done)
     if folder is not None and not as_json:
@@ -90,7 +90,7 @@ def _export_bundle(
         checked = "not run here"
     elif done.read_otherwise:
         checked = f"read otherwise than in training: {', '.join(done.read_otherwise)}"
-    words = f"{target}  {model['form']}  {megabytes(done.bytes)}  {checked}"
+    words = f"{target}  {model['form']}  {data_size(done.bytes)}  {checked}"
     print_done(record | {"read_otherwise": done.read_otherwise}, words, as_json=as_json)
     _say_unsigned(record)
     if not as_json:

@@ -11,7 +11,7 @@ from modelmill_service_kit.nearest import did_you_mean_file
 from modelmill_cli.gateway import connect
 from modelmill_cli.output import AsJson, Columns, print_done, print_facts, print_list
 from modelmill_cli.short_ids import FILE
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 app = typer.Typer(no_args_is_help=True, help="Manage uploaded files.")
 
@@ -22,7 +22,7 @@ FileId = Annotated[
 COLUMNS: Columns = {
     "file": lambda file: file["id"],
     "name": lambda file: file["filename"],
-    "size": lambda file: megabytes(file["bytes"]),
+    "size": lambda file: data_size(file["bytes"]),
     "purpose": lambda file: file["purpose"],
 }
 
@@ -43,7 +43,7 @@ def upload(
             if as_json:
                 print_list([stored], COLUMNS, as_json=True)
             else:
-                size = megabytes(stored["bytes"])
+                size = data_size(stored["bytes"])
                 print_done(stored, f"{stored['id']}  {stored['filename']}  {size}", as_json=False)
 
 

@@ -21,7 +21,7 @@ from modelmill_cli.gateway import DEFAULT_MODEL, DEFAULT_TENANT, connect
 from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder, owner_only
-from modelmill_cli.tables import loading_words, megabytes, plain, print_table
+from modelmill_cli.tables import data_size, loading_words, plain, print_table
 
 if TYPE_CHECKING:
     from modelmill.registry.v1.model_events_pb2 import ModelReady
@@ -104,7 +104,7 @@ COLUMNS: Columns = {
         ]
     ),
     "state": lambda model: loading_words(model),
-    "size": lambda model: megabytes(int(model["size_bytes"])) if "size_bytes" in model else "",
+    "size": lambda model: data_size(int(model["size_bytes"])) if "size_bytes" in model else "",
     "made from / names": lambda model: (
         model.get("parent_version_id") or model.get("version_id") or ""
     ),
@@ -139,7 +139,7 @@ def import_source(
 
     ready = import_model_of(context.obj, source, name=name, tenant=tenant, base=base)
     made = {"id": ready.version_id, "name": ready.name, "size_bytes": ready.size_bytes}
-    words = f"{ready.version_id}  {ready.name}  {megabytes(ready.size_bytes)}"
+    words = f"{ready.version_id}  {ready.name}  {data_size(ready.size_bytes)}"
     print_done(made, words, as_json=as_json)
     if default:
         with connect(context.obj) as client:

@@ -7,7 +7,7 @@ import typer
 
 from modelmill_cli.output import AsJson, print_done
 from modelmill_cli.state_folder import StateFolder
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 app = typer.Typer(no_args_is_help=True, help="Maintain the artifact store.")
 
@@ -30,6 +30,6 @@ def sweep(
     state: StateFolder = context.obj
     store = open_store(location or str(state.artifacts), state.artifact_cache)
     report = store.sweep(older_than_hours * 3600)
-    size = megabytes(report.bytes)
+    size = data_size(report.bytes)
     words = f"{report.blobs} contents of {size}, {report.uploads} unfinished uploads"
     print_done(asdict(report), words, as_json=as_json)

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from modelmill_cli.demo.journey import Findings
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 from modelmill_cli.trace_collector import draw_trace, last_trace, missing_parents
 
 SAMPLE_SECONDS = 0.5
@@ -166,8 +166,8 @@ def _build_table(build: Mapping[str, Any]) -> Table:
     table = Table("", "bf16", "int8", "ratio", title="the build, same engine, one in flight")
     table.add_row(
         "size",
-        megabytes(build["bytes_bf16"]),
-        megabytes(build["bytes"]),
+        data_size(build["bytes_bf16"]),
+        data_size(build["bytes"]),
         f"{build['size_ratio']:.3f}",
     )
     table.add_row(

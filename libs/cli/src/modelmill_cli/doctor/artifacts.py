@@ -9,7 +9,7 @@ from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
 from modelmill_service_kit.errors import InvalidInputError
 
 from modelmill_cli.doctor.examined import Examined
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 if TYPE_CHECKING:
     from modelmill_registry.manifest import Manifest
@@ -42,8 +42,8 @@ def model_memory(it: Examined) -> Iterator[Symptom]:
         if manifest is not None and manifest.kind == "model" and manifest.size_bytes > room:
             yield Symptom(
                 f"a model ({manifest.form}, {manifest.digest[:19]}) has"
-                f" {megabytes(manifest.size_bytes)}, and this machine"
-                f" {megabytes(it.machine.memory_bytes)} of memory",
+                f" {data_size(manifest.size_bytes)}, and this machine"
+                f" {data_size(it.machine.memory_bytes)} of memory",
                 "Build a smaller form with `mill optimize`, or serve it on a larger machine",
             )
 

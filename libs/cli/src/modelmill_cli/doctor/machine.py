@@ -15,7 +15,7 @@ from modelmill_service_kit.checks import Check, FindingSeverity, Symptom
 from modelmill_service_kit.machine_size import free_memory, this_machine
 
 from modelmill_cli.doctor.examined import Examined, Machine
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
 NVIDIA, DISPLAY = "0x10de", "0x03"
@@ -98,7 +98,7 @@ def disk_space(it: Examined) -> Iterator[Symptom]:
     free, whole = it.machine.disk_free_bytes, it.machine.disk_bytes
     if free < max(LEAST_DISK_BYTES, LEAST_SHARE * whole):
         yield Symptom(
-            f"{megabytes(free)} of {megabytes(whole)} are free on the disk of {it.state.path}",
+            f"{data_size(free)} of {data_size(whole)} are free on the disk of {it.state.path}",
             "Retire versions and datasets that nobody uses, run `mill store sweep`, or move"
             " --state to a larger disk",
         )
@@ -129,7 +129,7 @@ def memory_free(it: Examined) -> Iterator[Symptom]:
     """Memory that is available."""
     if it.machine.memory_free_bytes < LEAST_MEMORY_BYTES:
         yield Symptom(
-            f"{megabytes(it.machine.memory_free_bytes)} of memory are available",
+            f"{data_size(it.machine.memory_free_bytes)} of memory are available",
             "End what else runs here, load fewer versions, or raise the container's memory limit",
         )
 

@@ -17,7 +17,7 @@ from modelmill_cli.doctor.installation import OLDEST_BROKER, version_in
 from modelmill_cli.doctor.machine import LEAST_DISK_BYTES, LEAST_SHARE
 from modelmill_cli.doctor.pod_facts import RENEW_IN_CLUSTER, PodExamined
 from modelmill_cli.doctor.processes import PEER_SECONDS
-from modelmill_cli.tables import megabytes
+from modelmill_cli.tables import data_size
 
 NOT_THE_GROUPS = stat.S_IRWXO | stat.S_IWGRP
 """Kubernetes hands secrets to the group of the pod, which may read them."""
@@ -117,7 +117,7 @@ def disk_space(it: PodExamined) -> Iterator[Symptom]:
     free, whole = it.artifacts
     if free < max(LEAST_DISK_BYTES, LEAST_SHARE * whole):
         yield Symptom(
-            f"{megabytes(free)} of {megabytes(whole)} are free on the volume of the artifacts",
+            f"{data_size(free)} of {data_size(whole)} are free on the volume of the artifacts",
             "Retire versions and datasets that nobody uses, or enlarge the claim"
             " (artifacts.volume.size)",
         )
