@@ -166,6 +166,28 @@ def test_what_starts_a_process_in_a_quick_tier_fails(tests: Path) -> None:
     assert "pytest.mark.tier('test')" in "\n".join(lines)
 
 
+STRANGER = """
+import nats
+import pytest
+
+@pytest.mark.filterwarnings("ignore")
+async def test_a_stranger(broker):
+    async with broker as server:
+        try:
+            await nats.connect(server.url, token="wrong", allow_reconnect=False)
+        except nats.errors.Error:
+            raise AssertionError("it was refused")
+"""
+
+
+def test_a_failed_test_shows_what_the_brokers_complained_of(tests: Path) -> None:
+    (tests / "calm" / "test_it.py").write_text(STRANGER)
+    lines = run(tests, "calm/test_it.py", "-n", "1", "-q")
+
+    assert any("1 failed" in line for line in lines)
+    assert any("[ERR]" in line and "authentication error" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("library", "without", "with_it"), [("torch", "check", "test"), ("openai", "quick", "check")]
 )

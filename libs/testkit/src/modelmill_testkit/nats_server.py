@@ -82,9 +82,14 @@ class NatsServer:
         """SIGCONT after `pause`."""
         self._running().send_signal(signal.SIGCONT)
 
-    def removals(self) -> list[Path]:
-        """Folders of deleted streams that the server is still removing, in the background."""
-        return list(self._store.glob("jetstream/jetstream/*/streams/.*"))
+    def stream_folders(self) -> list[str]:
+        """Folders of streams on the disk; deleted ones begin with a dot until they are removed."""
+        return sorted(each.name for each in self._store.glob("jetstream/jetstream/*/streams/*"))
+
+    def complaints(self) -> list[str]:
+        """Warnings and errors in its log."""
+        lines = (self._store / "nats.log").read_text().splitlines()
+        return [line for line in lines if "[WRN]" in line or "[ERR]" in line]
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         self._store.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ a process an error, so that a test in the wrong tier fails.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import pytest
 from modelmill_testkit.heavy_imports import HEAVY, SDKS, HeavyImports
 from modelmill_testkit.process_guard import ProcessGuard
 from modelmill_testkit.reached_names import ReachedNames
-from modelmill_testkit.shared_nats import stop_shared_nats
+from modelmill_testkit.shared_nats import shared_nats_complaints, stop_shared_nats
 
 TIERS = ("quick", "check", "test", "journeys", "drills")
 STARTERS = {
@@ -38,6 +38,8 @@ STARTERS = {
 MODULE_MARKS = re.compile(r"^pytestmark = .*(?:\n[ \])].*)*", re.MULTILINE)
 TIER_MARK = re.compile(r"\bmark\.tier\(\"(\w+)\"\)")
 LATE_MARK = re.compile(r"\bmark\.(?:heavy|own_broker)\b")
+MOST_COMPLAINTS = 20
+"""Lines of brokers' logs that a failed test shows."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -110,6 +112,14 @@ class Tiers:
         """The guard knows whose test runs."""
         with self._guard.watching(self._tier_of.get(item.nodeid, "test")):
             return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """A failure shows what the shared brokers complained of: their logs go with the run."""
+        report = yield
+        if report.failed and (said := shared_nats_complaints()):
+            report.sections.append(("shared nats-servers", "\n".join(said[-MOST_COMPLAINTS:])))
+        return report
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self) -> Iterator[None]:
