@@ -100,3 +100,20 @@ async def test_a_lease_holds_no_message_of_the_last_while_its_streams_are_being_
     servers.stop()
 
     assert held == [0, 0]
+
+
+async def test_the_folder_of_streams_outlives_the_last_stream(tmp_path, monkeypatch):
+    """The server removes it where it is empty, also while a test makes the next stream."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    servers = SharedServers()
+    async with servers.lease() as server:
+        client = await nats.connect(server.url, token=server.token)
+        js = client.jetstream()
+        for _ in range(50):
+            await js.add_stream(name="EVENTS", subjects=["events"])
+            await js.delete_stream("EVENTS")
+        await client.close()
+    [streams] = tmp_path.glob("shared-nats-*/0/jetstream/jetstream/$G/streams")
+    with pytest.raises(OSError, match="not empty"):
+        streams.rmdir()
+    servers.stop()

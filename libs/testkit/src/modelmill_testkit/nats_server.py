@@ -82,9 +82,20 @@ class NatsServer:
         """SIGCONT after `pause`."""
         self._running().send_signal(signal.SIGCONT)
 
+    def keep_account_folder(self) -> None:
+        """Let deletions of streams leave the folder that the account has them in.
+
+        After a deletion the server removes that folder in the background, if it is empty. A stream
+        that is made in that moment fails with "error creating store for stream".
+        """
+        folder = self._store / "jetstream" / "jetstream" / "$G" / "streams"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".kept").touch()
+
     def stream_folders(self) -> list[str]:
         """Folders of streams on the disk; deleted ones begin with a dot until they are removed."""
-        return sorted(each.name for each in self._store.glob("jetstream/jetstream/*/streams/*"))
+        found = self._store.glob("jetstream/jetstream/*/streams/*")
+        return sorted(each.name for each in found if each.is_dir())
 
     def complaints(self) -> list[str]:
         """Warnings and errors in its log."""

@@ -71,6 +71,7 @@ class SharedServers:
         server = NatsServer(store, free_port(), secrets.token_hex(16), fsync=False)
         with _announced():
             await server.start()
+        server.keep_account_folder()
         self._all.append(server)
         return server
 
