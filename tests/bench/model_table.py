@@ -1,6 +1,6 @@
 """model_table: which architectures pass through which steps of the product, and why not.
 
-    python -m tests.bench.model_table [--only MODEL_TYPE ...] [--keep]
+    python -m tests.bench.model_table [--only MODEL_TYPE ...] [--keep] [--again]
 
 A stack of its own gets a tiny random model of each architecture (`tiny_architectures`), and does
 with it what a user would: import, LoRA, all weights, the same paused and resumed, the adapter's
@@ -12,15 +12,19 @@ that was not paused.
 a message of ours; a failure that the product does not explain is not. `hub.model_table.whole`: rows
 that work in every cell. `--keep` writes both into deploy/bench/hub.json, and the table into
 docs/reference/model-table.md.
+
+Rows of a commit are kept in build/bench, so that an interrupted run goes on; `--again` makes them
+anew.
 """
 
 import argparse
 import asyncio
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -40,31 +44,14 @@ from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import DomainError
 from modelmill_testkit.ports import free_port
 from rich.console import Console
-from rich.table import Table
 
 from tests import run_record
-from tests.bench.figures import Entry
+from tests.bench.harness import WORK_FOLDER
 from tests.bench.kept_entries import keep_entries
+from tests.bench.model_table_rows import AFTER, CELLS, WORKS, Row, entries, page, table
 from tests.bench.tiny_architectures import ARCHITECTURES, Architecture
 
 RESULT, PAGE = Path("deploy/bench/hub.json"), Path("docs/reference/model-table.md")
-LEAST = 20
-"""Architectures in the table."""
-CELLS = {
-    "import": "import",
-    "lora": "LoRA",
-    "full": "all weights",
-    "resume": "pause, resume",
-    "int8": "merge, 8-bit",
-    "adapter": "answers: adapter",
-    "whole": "answers: all weights",
-    "openvino": "answers: 8-bit",
-    "tool": "tool call",
-}
-WORKS, AFTER = "works", "needs "
-UNEXPLAINED = ("CHILD_DIED", "INTERNAL", "internal", "does not answer", "Traceback")
-"""What stands in messages that say nothing of the model."""
-"""What a cell says; `needs import` where an earlier cell failed."""
 JOB_SECONDS, ANSWER_SECONDS, LISTED_SECONDS = 300.0, 180.0, 30.0
 LOOK_SECONDS = 0.1
 LONG = {"learning_rate": 0.001, "max_steps": 120, "batch_size": 4, "checkpoint_steps": 10}
@@ -84,22 +71,6 @@ TOOL = {
         },
     },
 }
-
-
-@dataclass
-class Row:
-    """One architecture, and what became of it."""
-
-    architecture: Architecture
-    cells: dict[str, str] = field(default_factory=dict)
-
-    def decided(self) -> bool:
-        """Whether each cell works, or has a message of ours."""
-        return not any(mark in cell for cell in self.cells.values() for mark in UNEXPLAINED)
-
-    def whole(self) -> bool:
-        """Whether each cell works."""
-        return all(self.cells[name] == WORKS for name in CELLS)
 
 
 class NotSoError(Exception):
@@ -283,9 +254,36 @@ async def make_tiny(architecture: Architecture, folder: Path) -> None:
         raise SystemExit(f"{architecture.model_type}: {errors.decode()[-2000:]}")
 
 
-async def measured(wanted: Sequence[Architecture], console: Console) -> list[Row]:
-    """All rows, as they are done."""
-    rows = []
+class KeptRows:
+    """The rows that are done, in a folder of the commit; a changed tree keeps none."""
+
+    def __init__(self, *, again: bool) -> None:
+        now = run_record.circumstances(())
+        of = "changed" if now["dirty"] else now["commit"]
+        self._folder = WORK_FOLDER / "model-table" / of
+        if again or now["dirty"]:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, architecture: Architecture) -> Row | None:
+        """The row; None where it has not been made."""
+        with suppress(FileNotFoundError):
+            return Row(architecture, json.loads(self._file(architecture).read_text()))
+        return None
+
+    def add(self, row: Row) -> None:
+        """Keep a row."""
+        fresh = self._file(row.architecture).with_suffix(".new")
+        fresh.write_text(json.dumps(row.cells))
+        fresh.rename(self._file(row.architecture))
+
+    def _file(self, architecture: Architecture) -> Path:
+        return self._folder / f"{architecture.model_type}.json"
+
+
+async def measure(wanted: Sequence[Architecture], kept: KeptRows, console: Console) -> None:
+    """Make the rows, one after the other."""
+    started = time.monotonic()
     with TemporaryDirectory(prefix="model-table-") as place:
         state, log = StateFolder(Path(place) / "state"), Path(place) / "log"
         with log.open("w", encoding="utf-8") as lines:
@@ -296,13 +294,13 @@ async def measured(wanted: Sequence[Architecture], console: Console) -> list[Row
                     file = write_rows(Path(place) / "rows.jsonl")
                     store = FolderStore(state.artifacts)
                     trial = await asyncio.to_thread(Trial, client, store, file)
-                    for architecture in wanted:
-                        began = time.monotonic()
-                        rows.append(await one_row(architecture, trial, state, Path(place)))
-                        seconds = time.monotonic() - began
-                        console.print(f"{architecture.model_type}, {seconds:.0f} s:")
-                        console.print_json(data=rows[-1].cells)
-    return rows
+                    for number, architecture in enumerate(wanted, 1):
+                        row = await one_row(architecture, trial, state, Path(place))
+                        kept.add(row)
+                        pace = (time.monotonic() - started) / number / 60
+                        left = f"about {(len(wanted) - number) * pace:.0f} minutes are left"
+                        console.print(f"{architecture.model_type}; {left}:")
+                        console.print_json(data=row.cells)
 
 
 async def one_row(architecture: Architecture, trial: Trial, state: StateFolder, place: Path) -> Row:
@@ -321,86 +319,19 @@ async def one_row(architecture: Architecture, trial: Trial, state: StateFolder, 
     return row
 
 
-def entries(rows: Sequence[Row]) -> list[Entry]:
-    """Of the whole table."""
-    decided, whole = (sum(test(row) for row in rows) for test in (Row.decided, Row.whole))
-    undecided = [row.architecture.model_type for row in rows if not row.decided()]
-    note = f"of {len(rows)}; not decided: {', '.join(undecided) or 'none'}"
-    return [
-        Entry(
-            "hub.model_table.architectures",
-            decided,
-            "architectures",
-            "no rival",
-            decided / len(rows),
-            f">= {LEAST}, and all",
-            decided == len(rows) >= LEAST,
-            (decided / len(rows), decided / len(rows)),
-            note,
-        ),
-        Entry(
-            "hub.model_table.whole",
-            whole,
-            "architectures",
-            "all of the table",
-            whole / len(rows),
-            "",
-            None,
-            (whole / len(rows), whole / len(rows)),
-            f"of {len(rows)}, which work in every cell",
-        ),
-    ]
-
-
-def page(rows: Sequence[Row], commit: str) -> str:
-    """The table as a page of the documentation; messages stand below it."""
-    lines = [
-        "# Tested architectures",
-        "",
-        "Tiny random models of each architecture, taken through what a user would do with one.",
-        f"Written by `make model-table`, at commit {commit[:8]}. A number points to what was said.",
-        "",
-        f"| architecture | {' | '.join(CELLS.values())} |",
-        f"|---|{'---|' * len(CELLS)}",
-    ]
-    messages: list[str] = []
-    for row in rows:
-        shown = [_mark(row.cells[name], messages) for name in CELLS]
-        lines.append(f"| {row.architecture.name} | {' | '.join(shown)} |")
-    found = [f"{number}. `{message}`" for number, message in enumerate(messages, 1)]
-    notes = ["", "✓ works; – needs a step that does not.", "", *found] if found else []
-    return "\n".join([*lines, *notes, ""])
-
-
-def _mark(cell: str, messages: list[str]) -> str:
-    if cell == WORKS:
-        return "✓"
-    if cell.startswith(AFTER):
-        return "–"
-    message = " ".join(cell.replace("`", "'").split())
-    if message not in messages:
-        messages.append(message)
-    return str(messages.index(message) + 1)
-
-
-def table(rows: Sequence[Row]) -> Table:
-    """On the terminal."""
-    shown = Table("architecture", *CELLS.values())
-    for row in rows:
-        shown.add_row(row.architecture.name, *(row.cells.get(name, "") for name in CELLS))
-    return shown
-
-
 def main() -> int:
     """Measure, show, and keep if asked."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.model_table")
     types = [each.model_type for each in ARCHITECTURES]
     parser.add_argument("--only", nargs="+", choices=types, default=types, metavar="MODEL_TYPE")
     parser.add_argument("--keep", action="store_true", help=f"write {PAGE} and {RESULT}")
+    parser.add_argument("--again", action="store_true", help="make rows that are kept anew")
     given = parser.parse_args()
-    console = Console()
+    console, kept = Console(), KeptRows(again=given.again)
     wanted = [each for each in ARCHITECTURES if each.model_type in given.only]
-    rows = asyncio.run(measured(wanted, console))
+    if missing := [each for each in wanted if kept.get(each) is None]:
+        asyncio.run(measure(missing, kept, console))
+    rows = [row for each in wanted if (row := kept.get(each))]
     console.print(table(rows))
     if given.keep:
         PAGE.write_text(page(rows, run_record.circumstances(())["commit"]), encoding="utf-8")
