@@ -44,6 +44,15 @@ async def retired_ids(trainer: Any) -> list[str]:
     return [each.body.version_id async for each in trainer.bus.replay([MODEL_RETIRED])]
 
 
+async def is_refused(site: Any, spec: pb.TrainSpec, *retired: str) -> bool:
+    """Whether a job is refused, because all of these were retired."""
+    try:
+        await site.create(spec)
+    except NotFoundError as error:
+        return all(f"'{each}' was retired" in str(error) for each in retired)
+    return False
+
+
 async def point(trainer: Any, tenant: str, name: str, version_id: str) -> None:
     alias = AliasState(tenant=tenant, name=name, version_id=version_id)
     await trainer.bus.publish(alias_state(tenant, name), alias)
@@ -164,15 +173,7 @@ async def test_jobs_on_retired_inputs_are_refused_and_accepted_ones_continue(
         spec.base_version_id = doomed.version_id
 
         # The two are in two streams, and each is read a moment after it was published.
-        async def both_are_refused() -> bool:
-            try:
-                await site.create(spec)
-            except NotFoundError as error:
-                named = (f"'{doomed.version_id}' was retired", "'ds-toy' was retired")
-                return all(each in str(error) for each in named)
-            return False
-
-        await eventually(both_are_refused)
+        await eventually(lambda: is_refused(site, spec, doomed.version_id, "ds-toy"))
         request = ControlJobRequest(tenant="acme", job_id=cancelled.job_id, requested_by="ann")
         request.desired_state = JOB_DESIRED_STATE_CANCEL
         await site.jobs.ControlJob(request, timeout=20)
