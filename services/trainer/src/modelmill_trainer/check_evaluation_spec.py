@@ -5,13 +5,13 @@ from functools import partial
 
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill_bus.envelope import text_of
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.machine_size import MachineSize
 
 from modelmill_trainer.evaluating.tasks.config import TaskConfig
 from modelmill_trainer.evaluation_spec import decided_spec, plan_of
-from modelmill_trainer.retry_until_known import retry_until_known
 from modelmill_trainer.stored_records import AliasReader
 
 WHY_NO_MODELS = "the trainer has no inference service. Set TRAINER_INFERENCE_ADDRESS"
@@ -48,6 +48,7 @@ class CheckEvaluationSpec:
             PreconditionError: no inference service is configured.
             NotFoundError: a model, the dataset or a file is unknown, and nothing else is wrong.
             InvalidInputError: the spec or a task is wrong; lists every error.
+            UnavailableError: one of them is not known here, and the bus does not answer.
         """
         if not self._can_ask:
             raise PreconditionError(WHY_NO_MODELS)
@@ -59,7 +60,9 @@ class CheckEvaluationSpec:
             await self._check_model(tenant, name, errors, missing)
         if spec.dataset_id:
             try:
-                await retry_until_known(lambda: self._datasets.get(tenant, spec.dataset_id))
+                await self._datasets.look(
+                    lambda: self._datasets.get(tenant, spec.dataset_id), DATASET_READY
+                )
             except NotFoundError as error:
                 missing.append(error.message)
         try:
@@ -94,7 +97,7 @@ class CheckEvaluationSpec:
                 errors.append(f"{name[:80]!r} is a cascade of two versions. Evaluate each of them")
             return
         try:
-            await retry_until_known(lambda: self._models.get(tenant, name))
+            await self._models.look(lambda: self._models.get(tenant, name), MODEL_READY)
         except NotFoundError as error:
             missing.append(error.message)
 
@@ -112,7 +115,7 @@ class CheckEvaluationSpec:
             unknown = False
             for file_id in given.data_file_ids:
                 try:
-                    file = await retry_until_known(partial(self._files.get, tenant, file_id))
+                    file = await self._files.look(partial(self._files.get, tenant, file_id))
                     found.append(file.filename)
                 except NotFoundError as error:
                     missing.append(error.message)

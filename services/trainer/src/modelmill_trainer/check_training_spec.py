@@ -9,6 +9,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_OBJECTIVE_DISTILLATION,
     TrainSpec,
 )
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
@@ -33,7 +34,6 @@ from modelmill_trainer.domain.methods import ANSWERS, FOREIGN_TEACHER, FULL, OTH
 from modelmill_trainer.domain.resource_estimate import needed_memory, training_needs
 from modelmill_trainer.inherit_adapter_shape import InheritAdapterShape
 from modelmill_trainer.named_datasets import NamedDatasets
-from modelmill_trainer.retry_until_known import retry_until_known
 
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
@@ -129,6 +129,7 @@ class CheckTrainingSpec:
             PreconditionError: teacher_answers is set and no inference service is configured.
             NotFoundError: base model, dataset or dataset job is unknown, and nothing else is wrong.
             InvalidInputError: the spec is wrong; lists every error.
+            UnavailableError: what it names is not known here, and the bus does not answer.
         """
         if spec.HasField("teacher_answers") and not self._can_ask:
             raise PreconditionError(WHY_NO_TEACHER)
@@ -176,7 +177,9 @@ class CheckTrainingSpec:
     ) -> ModelReady | None:
         """Look a version up; its errors are appended to `errors` or `missing`."""
         try:
-            found = await retry_until_known(lambda: self._models.get(tenant, version_id))
+            found = await self._models.look(
+                lambda: self._models.get(tenant, version_id), MODEL_READY
+            )
         except NotFoundError as error:
             missing.append(error.message)
             return None

@@ -10,6 +10,7 @@ from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from modelmill_bus.subjects import DATASET_READY
 from modelmill_inference_client.inference_models import AskedModels
 from modelmill_inference_client.open_models import Ability, find_versions
 from modelmill_jobs.active import ActiveJob
@@ -27,7 +28,6 @@ from modelmill_trainer.domain.child_requests import EvaluationRequest, TaskFiles
 from modelmill_trainer.domain.evaluation_plan import EvaluationPlan
 from modelmill_trainer.evaluation_spec import plan_of
 from modelmill_trainer.model_requests import ModelRequestHandler
-from modelmill_trainer.retry_until_known import retry_until_known
 
 log = logging.getLogger(__name__)
 
@@ -166,12 +166,16 @@ class EvaluateModel:
     async def _dataset(self, tenant: str, spec: EvaluationSpec) -> DatasetReady | None:
         if not spec.dataset_id:
             return None
-        find = self._datasets.get
-        return await retry_until_known(lambda: find(tenant, spec.dataset_id, include_retired=True))
+        return await self._datasets.look(
+            lambda: self._datasets.get(tenant, spec.dataset_id, include_retired=True),
+            DATASET_READY,
+        )
 
     async def _file_digest(self, tenant: str, file_id: str) -> str:
-        find = self._files.get
-        return (await retry_until_known(lambda: find(tenant, file_id, include_deleted=True))).digest
+        file = await self._files.look(
+            lambda: self._files.get(tenant, file_id, include_deleted=True)
+        )
+        return file.digest
 
     def _request(
         self,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from modelmill_bus.subjects import DATASET_READY, MODEL_READY
 from modelmill_jobs.errors import JobFailed
 from modelmill_registry.catalogue import DatasetCatalogue, ModelCatalogue
 from modelmill_registry.manifest import Manifest
@@ -17,7 +18,6 @@ from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import DISTILLATION
 from modelmill_trainer.domain.resource_estimate import training_needs
 from modelmill_trainer.named_datasets import TRAINING, VALIDATION, ids_of
-from modelmill_trainer.retry_until_known import retry_until_known
 from modelmill_trainer.stored_records import JobReader
 
 
@@ -78,7 +78,7 @@ class FindTrainingInputs:
         """False while a dataset job is still running."""
         for role in (TRAINING, VALIDATION):
             dataset_id, job_id = ids_of(spec, role)
-            if not job_id or self._dataset_or_none(tenant, dataset_id) is not None:
+            if not job_id or self._is_known(tenant, dataset_id):
                 continue
             state = await self._jobs.state(job_id)
             if state is None or state.status not in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED):
@@ -90,13 +90,14 @@ class FindTrainingInputs:
 
         Raises:
             JobFailed: a dataset job failed, an input was retired, or the spec is invalid.
+            UnavailableError: an input is not known here, and the bus does not answer.
         """
         dataset = await self._dataset(tenant, spec, TRAINING)
         validation = None
         if spec.validation_dataset_id:
             validation = await self._dataset(tenant, spec, VALIDATION)
         try:
-            base = await retry_until_known(lambda: self._models.get(tenant, spec.base_version_id))
+            base = await self._version(tenant, spec.base_version_id)
             adapter = await self._adapter(tenant, spec)
             choices = decide_spec(spec, context_tokens=base.context_tokens)
             distribution = distribution_of(spec, batch_size=choices.batch_size)
@@ -110,29 +111,36 @@ class FindTrainingInputs:
     async def _adapter(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
         if not spec.adapter_version_id:
             return None
-        return await retry_until_known(lambda: self._models.get(tenant, spec.adapter_version_id))
+        return await self._version(tenant, spec.adapter_version_id)
+
+    async def _version(self, tenant: str, version_id: str) -> ModelReady:
+        return await self._models.look(lambda: self._models.get(tenant, version_id), MODEL_READY)
 
     async def _dataset(self, tenant: str, spec: TrainSpec, role: str) -> DatasetReady:
         dataset_id, job_id = ids_of(spec, role)
-        found = self._dataset_or_none(tenant, dataset_id)
-        if found is None:
-            raise await self._no_dataset(dataset_id, job_id)
-        return found
-
-    def _dataset_or_none(self, tenant: str, dataset_id: str) -> DatasetReady | None:
         try:
-            # Retired ones too: the dataset existed when the job was accepted.
-            return self._datasets.get(tenant, dataset_id, include_retired=True)
+            return await self._datasets.look(
+                lambda: self._known_dataset(tenant, dataset_id), DATASET_READY
+            )
         except NotFoundError:
-            return None
+            raise await self._no_dataset(dataset_id, job_id) from None
+
+    def _known_dataset(self, tenant: str, dataset_id: str) -> DatasetReady:
+        # Retired ones too: the dataset existed when the job was accepted.
+        return self._datasets.get(tenant, dataset_id, include_retired=True)
+
+    def _is_known(self, tenant: str, dataset_id: str) -> bool:
+        try:
+            self._known_dataset(tenant, dataset_id)
+        except NotFoundError:
+            return False
+        return True
 
     async def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
         if not spec.teacher_version_id:
             return None
         try:
-            return await retry_until_known(
-                lambda: self._models.get(tenant, spec.teacher_version_id)
-            )
+            return await self._version(tenant, spec.teacher_version_id)
         except NotFoundError as error:
             raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
 

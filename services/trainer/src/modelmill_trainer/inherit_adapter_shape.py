@@ -6,13 +6,13 @@ from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_KTO, TrainSpec
+from modelmill_bus.subjects import MODEL_READY
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_trainer.choices import METHODS, is_auto, set_method
 from modelmill_trainer.domain.methods import LORA, LOW_RANK
-from modelmill_trainer.retry_until_known import retry_until_known
 
 ADAPTER_FORM = "adapter"
 INHERITED_FIELDS = ("lora_rank", "lora_alpha", "target_modules", "target_parameters")
@@ -33,12 +33,15 @@ class InheritAdapterShape:
         """Write the adapter's shape into `wanted`, if it names an adapter.
 
         Errors are appended to `errors` or `missing`.
+
+        Raises:
+            UnavailableError: the adapter is not known here, and the bus does not answer.
         """
         if not wanted.adapter_version_id:
             return
         try:
-            adapter = await retry_until_known(
-                lambda: self._models.get(tenant, wanted.adapter_version_id)
+            adapter = await self._models.look(
+                lambda: self._models.get(tenant, wanted.adapter_version_id), MODEL_READY
             )
             manifest = await asyncio.to_thread(self._store.manifest, adapter.digest)
         except NotFoundError as error:

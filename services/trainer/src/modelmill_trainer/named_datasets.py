@@ -3,11 +3,11 @@
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_bus.kinds import DATASET, dataset_id_of
+from modelmill_bus.subjects import DATASET_READY
 from modelmill_registry.catalogue import DatasetCatalogue
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import no_such
 
-from modelmill_trainer.retry_until_known import retry_until_known
 from modelmill_trainer.stored_records import JobReader
 
 TRAINING, VALIDATION = "dataset", "validation_dataset"
@@ -75,10 +75,13 @@ class NamedDatasets:
         Raises:
             NotFoundError: dataset or job is unknown.
             InvalidInputError: the job makes another dataset, or its id is malformed.
+            UnavailableError: the dataset is not known here, and the bus does not answer.
         """
         dataset_id, job_id = ids_of(wanted, role)
         if not job_id:
-            return await retry_until_known(lambda: self._datasets.get(tenant, dataset_id))
+            return await self._datasets.look(
+                lambda: self._datasets.get(tenant, dataset_id), DATASET_READY
+            )
         made = dataset_id_of(job_id)
         if dataset_id and dataset_id != made:
             raise InvalidInputError(
