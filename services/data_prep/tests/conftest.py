@@ -64,26 +64,26 @@ class DataPrep:
 
     async def upload_requests(self, requests: Sequence[pb.UploadFileRequest]) -> FileState:
         with domain_errors():
-            response = await self.stub.UploadFile(iter(requests), timeout=20)
+            response = await self.stub.UploadFile(iter(requests), timeout=60)
         file: FileState = response.file
         return file
 
     async def get_file(self, file_id: str, *, tenant: str = "acme") -> FileState:
         request = pb.GetFileRequest(tenant=tenant, file_id=file_id)
         with domain_errors():
-            response = await self.stub.GetFile(request, timeout=20)
+            response = await self.stub.GetFile(request, timeout=60)
         file: FileState = response.file
         return file
 
     async def list_ids(self, *, tenant: str = "acme") -> list[str]:
         with domain_errors():
-            response = await self.stub.ListFiles(pb.ListFilesRequest(tenant=tenant), timeout=20)
+            response = await self.stub.ListFiles(pb.ListFilesRequest(tenant=tenant), timeout=60)
         return [file.file_id for file in response.files]
 
     async def download(self, file_id: str, *, tenant: str = "acme") -> bytes:
         request = pb.DownloadFileRequest(tenant=tenant, file_id=file_id)
         with domain_errors():
-            stream = self.stub.DownloadFile(request, timeout=20)
+            stream = self.stub.DownloadFile(request, timeout=60)
             return b"".join([response.chunk async for response in stream])
 
     async def create(
@@ -98,12 +98,12 @@ class DataPrep:
             spec=pb.DatasetSpec(file_id=file_id, **({"mapping": mapping} | spec)),
         )
         with domain_errors():
-            response: pb.CreateDatasetResponse = await self.stub.CreateDataset(request, timeout=20)
+            response: pb.CreateDatasetResponse = await self.stub.CreateDataset(request, timeout=60)
         return response
 
     async def ended(self, job_id: str) -> JobState:
         """The job's last state, once it has one that stays and its dataset is announced."""
-        return await job_end(self.bus, job_id, within=60)
+        return await job_end(self.bus, job_id, within=200)
 
     async def announced(self) -> DatasetReady:
         """The last dataset.ready; it follows the success of its job by a moment."""
@@ -148,7 +148,7 @@ def start_data_prep(broker: NatsServer | SharedNats, tmp_path: Path) -> StartDat
                 Bus.connect(broker.url, broker.token, name="test") as bus,
                 open_channel(chosen.grpc_address, SECRET) as channel,
             ):
-                await asyncio.wait_for(channel.channel_ready(), 20)
+                await asyncio.wait_for(channel.channel_ready(), 60)
                 stub = pb_grpc.DataPrepServiceStub(channel)
                 store = FolderStore(chosen.artifact_disk)
                 yield DataPrep(stub, chosen.grpc_address, SECRET, bus, broker, store, tmp_path)

@@ -72,7 +72,7 @@ async def test_an_order_says_its_priority_and_the_service_what_it_needs(data_pre
         file_id=file.file_id, mapping={"user_template": "{q}", "answer_template": "{a}"}
     )
     request = pb.CreateDatasetRequest(tenant="acme", spec=spec, priority=JOB_PRIORITY_HIGH)
-    job = await data_prep.stub.CreateDataset(request, timeout=20)
+    job = await data_prep.stub.CreateDataset(request, timeout=60)
 
     stored = await data_prep.bus.last(job_requested("dataset", "acme", job.job_id), JobRequested)
     assert stored.body.priority == JOB_PRIORITY_HIGH

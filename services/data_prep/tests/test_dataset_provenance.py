@@ -130,7 +130,7 @@ async def test_stored_comparisons_are_erased_with_their_tenant_alone(
         told = await service.bus.last(tenant_erased("acme", "data-prep"), TenantErased)
         return told.body if told is not None and told.body.done else None
 
-    told = await eventually(answer, within=30)
+    told = await eventually(answer)
     assert told is not None
     assert ("comparisons", 1) in {(each.kind, each.count) for each in told.removed}
     assert files_of(work, "acme") == []

@@ -19,6 +19,7 @@ from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED, job_state
 from modelmill_jobs.submit import JobQueue
 from modelmill_service_kit.errors import NotFoundError, PreconditionError, UnavailableError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
+from modelmill_testkit.waiting import once_available
 
 ROWS = [{"q": f"question {n}", "a": "yes"} for n in range(3)]
 
@@ -26,14 +27,14 @@ ROWS = [{"q": f"question {n}", "a": "yes"} for n in range(3)]
 async def delete_file(data_prep: Any, file_id: str, tenant: str = "acme") -> int:
     with domain_errors():
         request = pb.DeleteFileRequest(tenant=tenant, file_id=file_id)
-        sequence: int = (await data_prep.stub.DeleteFile(request, timeout=20)).sequence
+        sequence: int = (await data_prep.stub.DeleteFile(request, timeout=60)).sequence
     return sequence
 
 
 async def delete_dataset(data_prep: Any, dataset_id: str, tenant: str = "acme") -> int:
     request = pb.DeleteDatasetRequest(tenant=tenant, dataset_id=dataset_id, requested_by="ann")
     with domain_errors():
-        sequence: int = (await data_prep.stub.DeleteDataset(request, timeout=20)).sequence
+        sequence: int = (await data_prep.stub.DeleteDataset(request, timeout=60)).sequence
     return sequence
 
 
@@ -91,7 +92,7 @@ async def test_what_a_waiting_job_needs_stays_and_the_refusal_names_the_job(
             desired_state=JOB_DESIRED_STATE_CANCEL,
             requested_by="ann",
         )
-        await JobServiceStub(channel).ControlJob(request, timeout=20)
+        await JobServiceStub(channel).ControlJob(request, timeout=60)
     for file in (rows, questions):
         assert await delete_file(data_prep, file.file_id)
 
@@ -148,7 +149,7 @@ async def test_the_report_of_a_retired_dataset_is_refused_as_retired(data_prep: 
     )
 
     with pytest.raises(NotFoundError, match="was retired"), domain_errors():
-        [part async for part in data_prep.stub.DownloadReport(request, timeout=20)]
+        [part async for part in data_prep.stub.DownloadReport(request, timeout=60)]
 
 
 async def test_a_queued_dataset_job_is_cancelled_over_grpc(data_prep: Any) -> None:
@@ -157,10 +158,10 @@ async def test_a_queued_dataset_job_is_cancelled_over_grpc(data_prep: Any) -> No
     async with open_channel(data_prep.address, data_prep.secret) as channel:
         jobs = JobServiceStub(channel)
         request = ControlJobRequest(desired_state=JOB_DESIRED_STATE_CANCEL, **asked)
-        sequence = (await jobs.ControlJob(request, timeout=20)).sequence
+        sequence = (await jobs.ControlJob(request, timeout=60)).sequence
         request = ControlJobRequest(desired_state=JOB_DESIRED_STATE_PAUSE, **asked)
         with pytest.raises(PreconditionError, match="it is cancelled"), domain_errors():
-            await jobs.ControlJob(request, timeout=20)
+            await jobs.ControlJob(request, timeout=60)
 
     stored = await data_prep.bus.last(job_state(created.job_id), JobState)
     assert stored.body.status == JOB_STATUS_CANCELLED
@@ -179,4 +180,4 @@ async def test_without_the_broker_nothing_is_deleted(data_prep: Any) -> None:
         with pytest.raises(UnavailableError):
             await deleting
     await data_prep.nats.start()
-    assert await delete_file(data_prep, file.file_id) == 3
+    assert await once_available(lambda: delete_file(data_prep, file.file_id)) == 3

@@ -17,7 +17,7 @@ from modelmill_service_kit.errors import (
     UnavailableError,
 )
 from modelmill_service_kit.grpc_client import open_channel
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually, once_available
 
 HEADER = pb.UploadFileRequest(header=pb.UploadHeader(tenant="acme", filename="a.jsonl"))
 CHUNK = pb.UploadFileRequest(chunk=b"{}\n")
@@ -143,7 +143,7 @@ async def test_uploads_at_a_time_are_bounded_and_an_abandoned_one_frees_its_plac
             await never.wait()
 
         async with open_channel(data_prep.address, data_prep.secret) as channel:
-            upload = pb_grpc.DataPrepServiceStub(channel).UploadFile(stalled(), timeout=20)
+            upload = pb_grpc.DataPrepServiceStub(channel).UploadFile(stalled(), timeout=60)
             await eventually(lambda: list(uploads_of(data_prep).iterdir()))
             with pytest.raises(UnavailableError, match="too many uploads") as refused:
                 await data_prep.upload(b"{}")
@@ -169,7 +169,7 @@ async def test_without_the_broker_nothing_is_accepted(data_prep: Any) -> None:
     assert await data_prep.list_ids() == [file.file_id]
 
     await data_prep.nats.start()
-    assert await data_prep.create(file.file_id)
+    assert await once_available(lambda: data_prep.create(file.file_id))
 
 
 def uploads_of(data_prep: Any) -> Path:

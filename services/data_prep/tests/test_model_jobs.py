@@ -80,7 +80,7 @@ async def test_a_service_that_is_away_is_waited_for_in_the_queue(start_data_prep
             stored = await data_prep.bus.last(job_state(created.job_id), JobState)
             return stored.body if stored and stored.body.error.code else None
 
-        state = await eventually(waits, within=30)
+        state = await eventually(waits)
 
     assert state is not None
     assert (state.status, state.failures) == (JOB_STATUS_QUEUED, 0)

@@ -27,7 +27,7 @@ async def preview(
     )
     with domain_errors():
         response: pb.PreviewDatasetResponse = await data_prep.stub.PreviewDataset(
-            request, timeout=20
+            request, timeout=60
         )
     return response
 

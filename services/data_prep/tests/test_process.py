@@ -38,10 +38,10 @@ async def order_dataset(address: str, rows: int) -> pb.CreateDatasetResponse:
             pb.UploadFileRequest(chunk=content.encode()),
             pb.UploadFileRequest(end=pb.FileEnd()),
         ]
-        file = (await stub.UploadFile(iter(parts), timeout=20)).file
+        file = (await stub.UploadFile(iter(parts), timeout=60)).file
         spec = pb.DatasetSpec(file_id=file.file_id, mapping=mapping)
         request = pb.CreateDatasetRequest(tenant="acme", spec=spec)
-        created: pb.CreateDatasetResponse = await stub.CreateDataset(request, timeout=20)
+        created: pb.CreateDatasetResponse = await stub.CreateDataset(request, timeout=60)
         return created
 
 
@@ -53,11 +53,11 @@ async def test_a_job_whose_worker_is_killed_ends_once(tmp_path: Path) -> None:
     ):
         async with running_service("data_prep", settings(nats, tmp_path)) as service:
             job = await order_dataset(service.address, rows=2_000)
-            await eventually(lambda: bus.last(job_progress(job.job_id), JobProgress), within=30)
+            await eventually(lambda: bus.last(job_progress(job.job_id), JobProgress))
             await service.stop(signal.SIGKILL)
 
         async with running_service("data_prep", settings(nats, tmp_path, role="work")) as service:
-            state = await eventually(lambda: succeeded(bus, job.job_id), within=60)
+            state = await eventually(lambda: succeeded(bus, job.job_id))
             assert state is not None
             assert state.attempt == 2
             ready = await eventually(lambda: bus.last(DATASET_READY, DatasetReady))

@@ -44,7 +44,7 @@ async def test_a_preview_without_a_mapping_has_the_one_that_is_proposed(data_pre
     file = await data_prep.upload(content, filename=filename)
     request = pb.PreviewDatasetRequest(tenant="acme", spec=pb.DatasetSpec(file_id=file.file_id))
 
-    shown = await data_prep.stub.PreviewDataset(request, timeout=20)
+    shown = await data_prep.stub.PreviewDataset(request, timeout=60)
 
     assert (shown.mapping.user_template, shown.mapping.answer_template) == ("{q}", "{answer}")
     (row,) = shown.rows

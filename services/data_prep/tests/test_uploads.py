@@ -29,7 +29,7 @@ async def create(
     header = pb.UploadHeader(tenant=tenant, filename=filename, purpose="fine-tune")
     request = pb.CreateUploadRequest(header=header, size_bytes=size)
     with domain_errors():
-        upload: pb.Upload = (await data_prep.stub.CreateUpload(request, timeout=20)).upload
+        upload: pb.Upload = (await data_prep.stub.CreateUpload(request, timeout=60)).upload
     return upload
 
 
@@ -37,7 +37,7 @@ async def add(data_prep: Any, upload_id: str, content: bytes, *, tenant: str = "
     header = pb.UploadPartHeader(tenant=tenant, upload_id=upload_id)
     requests = [pb.AddUploadPartRequest(header=header), pb.AddUploadPartRequest(chunk=content)]
     with domain_errors():
-        part_id: str = (await data_prep.stub.AddUploadPart(iter(requests), timeout=20)).part_id
+        part_id: str = (await data_prep.stub.AddUploadPart(iter(requests), timeout=60)).part_id
     return part_id
 
 
@@ -46,14 +46,14 @@ async def complete(
 ) -> pb.Upload:
     request = pb.CompleteUploadRequest(tenant=tenant, upload_id=upload_id, part_ids=parts, md5=md5)
     with domain_errors():
-        upload: pb.Upload = (await data_prep.stub.CompleteUpload(request, timeout=20)).upload
+        upload: pb.Upload = (await data_prep.stub.CompleteUpload(request, timeout=60)).upload
     return upload
 
 
 async def cancel(data_prep: Any, upload_id: str, *, tenant: str = "acme") -> pb.Upload:
     request = pb.CancelUploadRequest(tenant=tenant, upload_id=upload_id)
     with domain_errors():
-        upload: pb.Upload = (await data_prep.stub.CancelUpload(request, timeout=20)).upload
+        upload: pb.Upload = (await data_prep.stub.CancelUpload(request, timeout=60)).upload
     return upload
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill_bus.subjects import key_state
 from modelmill_gateway.entrypoints.schemas.keys import LAST_SECOND, KeyLimits, LimitsBody
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually, once_available
 
 
 @pytest.mark.own_broker
@@ -71,7 +71,7 @@ async def test_a_key_may_end_in_the_last_second_of_the_year_9999(own_house: Hous
         assert (await client.get("/v1/models")).status_code == 200
     own_house.nats.kill()
     await own_house.nats.start()
-    stored = await own_house.bus.last(key_state(made["id"]), KeyState)
+    stored = await once_available(lambda: own_house.bus.last(key_state(made["id"]), KeyState))
     assert stored is not None
     assert stored.body.key_id == made["id"]
 

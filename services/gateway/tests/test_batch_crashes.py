@@ -45,7 +45,7 @@ async def worker(house: House, work_root: Path) -> AsyncIterator[ServiceProcess]
 async def stands_still(house: House, answered: int) -> None:
     """Return once so many more requests are answered, and as many as may wait for theirs."""
     house.inference.hold_after = len(house.inference.requests) + answered
-    await eventually(lambda: house.inference.in_flight >= PARALLEL, within=30)
+    await eventually(lambda: house.inference.in_flight >= PARALLEL)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -43,7 +43,7 @@ async def test_limits_set_by_one_replica_are_known_to_the_other(books: list[Budg
     async def is_known() -> bool:
         return second.get("key-1") is not None
 
-    await eventually(is_known, within=20)
+    await eventually(is_known)
     known = second.get("key-1")
     assert known is not None
     assert (known.tenant, known.limits.tokens, known.changed_by) == ("acme", 100, "ann")

@@ -106,7 +106,7 @@ async def deleted(house: House, tenant: str) -> dict[str, Any]:
         shown = (await operator(house).get(f"/v1/tenants/{tenant}")).json()
         return shown["status"] == "deleted"
 
-    await eventually(is_deleted, within=60)
+    await eventually(is_deleted)
     return shown
 
 
@@ -123,7 +123,7 @@ async def test_nothing_is_left_of_a_deleted_tenant_but_its_record(house: House):
             # Behind the answer the gateway writes down what a key has used.
             return await streams_naming(house.bus, "gone-for-good") == {"TENANTS"}
 
-        await eventually(is_gone, within=30)
+        await eventually(is_gone)
     removed = shown["removed"]
     kinds = ("aliases", "batches", "feedback", "jobs", "keys", "models", "evals")
     assert {kind: removed[kind] for kind in kinds} == dict.fromkeys(kinds, 1)
@@ -158,7 +158,7 @@ async def test_an_archive_has_everything_of_the_tenant_and_no_secret(house: Hous
         found = await exported(house, "exported")
         return found if found["usage.jsonl"] else {}
 
-    found = await eventually(whole, within=30)
+    found = await eventually(whole)
     lists = {name: content.splitlines() for name, content in found.items() if ".jsonl" in name}
     counts = {name.removesuffix(".jsonl"): len(lines) for name, lines in lists.items()}
     one_of_each = ("models", "aliases", "keys", "evals", "feedback", "usage")

@@ -104,7 +104,7 @@ async def test_a_client_that_does_not_go_is_left(
                 client.send(b"1\r\nx\r\n")
             return not connections_to(address)
 
-        await eventually(is_cut, within=10)
+        await eventually(is_cut, within=20)
 
 
 async def test_a_connection_rests_no_longer_because_a_body_came_behind_the_answer():

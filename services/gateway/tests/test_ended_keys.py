@@ -23,7 +23,7 @@ from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CALL_SECONDS = 20
+CALL_SECONDS = 60
 MESSAGES = [{"role": "user", "content": "hi"}]
 STREAMS = {
     "/v1/chat/completions": chat(stream=True),
@@ -41,8 +41,8 @@ async def nothing_is_left(house: House) -> None:
     """Generation has stopped, and nothing of it is in hand."""
     await eventually(lambda: house.inference.in_flight == 0)
     assert house.inference.cancelled == 1
-    assert ACTIVE_STREAMS._value.get() == 0
-    assert tokens_in_hand() == 0
+    await eventually(lambda: ACTIVE_STREAMS._value.get() == 0)
+    await eventually(lambda: tokens_in_hand() == 0)
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -207,4 +207,4 @@ async def test_what_it_reserved_is_given_back_and_what_it_used_is_settled(house:
         found = await budget(house, made["id"])
         return 0 < found.spent_tokens < 5_000 and found.leased.parallel == 0
 
-    await eventually(is_settled, within=15)
+    await eventually(is_settled)

@@ -98,7 +98,7 @@ async def test_python_uploads_orders_and_watches_to_the_end(house: House, tmp_pa
             request = pb.ListJobsRequest(kind="train")
             return list((await stub.ListJobs(request, timeout=CALL_SECONDS)).jobs)
 
-        await eventually(ordered, within=20)
+        await eventually(ordered)
         (job,) = await ordered()
     result = JobResult(version_id="mv-made")
     for fields in (

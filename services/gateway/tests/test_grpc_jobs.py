@@ -152,8 +152,14 @@ async def test_a_job_shows_what_its_owner_may_know_and_nothing_of_its_worker(hou
         inside = {"attempt": 1, "fence": 7, "owner": "worker-1", "nonce": "secret"}
         await say_state(house, ordered, "inside", status=JOB_STATUS_RUNNING, **inside)
         await say_progress(house, ordered, fence=7, phase="export", done=3, total=9, unit="layer")
-        await eventually(lambda: _shows(stub, ordered.id, "progress"))
-        running = await job(stub, ordered.id)
+
+        async def works() -> pb.Job | None:
+            seen = await job(stub, ordered.id)
+            # State and progress come by two streams, in any order.
+            is_there = seen.status == JOB_STATUS_RUNNING and seen.HasField("progress")
+            return seen if is_there else None
+
+        running = await eventually(works)
         error = JobError(code="X", message="no", remedy="do", log_tail="a row")
         await say_state(house, ordered, "inside", status=JOB_STATUS_FAILED, error=error, **inside)
         await eventually(lambda: _shows(stub, ordered.id, "error"))

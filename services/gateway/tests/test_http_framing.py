@@ -145,7 +145,7 @@ async def test_who_waits_for_a_word_before_the_body_is_not_slow():
         raw_client(address) as waiting,
     ):
         waiting.send(head + b"expect: 100-continue\r\n\r\n")
-        await eventually(lambda: app.asked == 1, within=10)
+        await eventually(lambda: app.asked == 1)
         for _ in range(2):
             async with raw_client(address) as slow:
                 slow.send(head + b"\r\n")
@@ -182,5 +182,5 @@ async def test_who_leaves_takes_the_answer_along_whatever_was_sent_behind(
         client.send(STREAM + behind)
         await client.reader.readuntil(b"first")
         client.abort()
-        await eventually(lambda: app.streams == 0, within=10)
+        await eventually(lambda: app.streams == 0)
     assert app.most_streams == 1

@@ -30,9 +30,16 @@ DIGEST = "sha256:" + "5" * 64
 
 
 async def training(house: House, tenant: str = TENANT, **state: Any) -> str:
-    """A running job; its id."""
-    job_id = str((await order(house.http(tenant=tenant))).json()["id"])
+    """A running job, as the gateway shows it; its id."""
+    client = house.http(tenant=tenant)
+    job_id = str((await order(client)).json()["id"])
     await say_state(house, job_id, tenant, status=JOB_STATUS_RUNNING, attempt=1, **state)
+
+    async def is_running() -> bool:
+        return bool((await client.get(f"/v1/jobs/{job_id}")).json()["status"] == "running")
+
+    # What is reported comes by another stream.
+    await eventually(is_running)
     return job_id
 
 
@@ -153,8 +160,12 @@ async def test_a_table_has_every_point(house: House):
     job_id = await training(house)
     await report(house, job_id, "train", range(1, 4), loss=1.5)
     await report(house, job_id, "export", range(2, 3), files=7.0)
-    await known(house, job_id, 1)
 
+    async def all_there() -> bool:
+        found = (await asked(house, job_id))["series"]
+        return {it["phase"] for it in found} == {"train", "export"}
+
+    await eventually(all_there)
     path = f"/v1/jobs/{job_id}/metrics?format=csv&points=4"
     response = await house.http(tenant=TENANT).get(path)
 
@@ -200,9 +211,9 @@ async def test_metrics_over_grpc_are_those_over_http(house: House):
     async with open_channel(house.grpc_address, house.issuer.token(tenant=TENANT)) as channel:
         stub = GatewayServiceStub(channel)
         request = pb.GetJobMetricsRequest(job_id=job_id, points=20, from_step=11)
-        found = await stub.GetJobMetrics(request, timeout=20)
+        found = await stub.GetJobMetrics(request, timeout=60)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.GetJobMetrics(pb.GetJobMetricsRequest(job_id=job_id, points=3), timeout=20)
+            await stub.GetJobMetrics(pb.GetJobMetricsRequest(job_id=job_id, points=3), timeout=60)
 
     (series,) = found.series
     assert list(series.steps) == expected["steps"]

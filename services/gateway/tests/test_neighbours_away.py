@@ -34,7 +34,7 @@ async def test_without_the_broker_chat_goes_on_and_new_jobs_wait(own_house: Hous
     async def accepted() -> bool:
         return (await client.post("/v1/fine_tuning/jobs", json=order)).status_code == 200
 
-    await eventually(accepted, within=20)
+    await eventually(accepted)
     assert (await client.post("/v1/chat/completions", json=CHAT)).status_code == 200
 
 

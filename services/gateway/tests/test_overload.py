@@ -24,6 +24,9 @@ QUESTION: dict[str, object] = {
     "max_tokens": 90,
 }
 
+SHORT = "2"
+"""Seconds in which even a busy machine brings a request into the queue."""
+
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def small(house: House) -> AsyncIterator[House]:
@@ -65,7 +68,7 @@ async def test_who_would_wait_past_its_deadline_is_refused_with_a_time_to_come_b
     client = small.http()
     async with AsyncExitStack() as stack:
         await stream(stack, client)
-        answer = await chat(client, **{"x-request-timeout": "0.6"})
+        answer = await chat(client, **{"x-request-timeout": SHORT})
 
     assert answer.status_code == 503
     assert answer.json()["error"]["code"] == "overloaded"
@@ -81,7 +84,7 @@ async def test_a_refusal_leaves_nothing_for_the_collector(small: House):
         gc.collect()
         gc.disable()
         try:
-            answer = await chat(client, **{"x-request-timeout": "0.6"})
+            answer = await chat(client, **{"x-request-timeout": SHORT})
             left = [each for each in gc.get_objects() if isinstance(each, FullError)]
         finally:
             gc.enable()
@@ -95,11 +98,12 @@ async def test_one_who_waits_and_leaves_gives_up_its_place(small: House):
     client = small.http()
     async with AsyncExitStack() as stack:
         await stream(stack, client)
-        with pytest.raises(httpx.ReadTimeout):
-            await client.post("/v1/chat/completions", json=QUESTION, timeout=0.2)
+        waiting = asyncio.create_task(chat(client))
+        await eventually(lambda: ADMISSION_WAITING._value.get() == 1)
+        waiting.cancel()
         await eventually(lambda: ADMISSION_WAITING._value.get() == 0)
     await eventually(lambda: small.inference.in_flight == 0)
-    assert TOKENS_IN_HAND.collect()[0].samples[0].value == 0
+    await eventually(lambda: TOKENS_IN_HAND.collect()[0].samples[0].value == 0)
 
 
 async def test_what_is_refused_before_it_began_leaves_its_room(small: House):
@@ -135,7 +139,7 @@ async def test_a_callers_own_time_shortens_every_hop(house: House):
 
 async def test_a_callers_time_that_is_over_is_504(house: House):
     house.inference.endless = True
-    answer = await chat(house.http(), **{"x-request-timeout": "0.6"})
+    answer = await chat(house.http(), **{"x-request-timeout": SHORT})
 
     assert answer.status_code == 504
     await eventually(lambda: house.inference.in_flight == 0)

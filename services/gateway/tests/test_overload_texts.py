@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
 
@@ -30,6 +30,8 @@ CHAT: dict[str, Any] = {
 }
 LONG = "word " * 100
 """More than is free beside a chat."""
+SHORT = "2"
+"""Seconds in which even a busy machine brings a request into the queue."""
 ROUTES: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"model": "default", "input": [LONG, "a"]},
     "/v1/moderations": {"input": LONG},
@@ -71,6 +73,14 @@ async def chat(
     await anext(lines)
 
 
+async def leaves_the_queue(asking: Coroutine[Any, Any, httpx.Response]) -> None:
+    """Ask for what has to wait, and go away."""
+    waiting = asyncio.create_task(asking)
+    await eventually(lambda: ADMISSION_WAITING._value.get() == 1)
+    waiting.cancel()
+    await eventually(lambda: ADMISSION_WAITING._value.get() == 0)
+
+
 def in_hand() -> float:
     return TOKENS_IN_HAND.collect()[0].samples[0].value
 
@@ -108,16 +118,16 @@ async def test_the_time_that_was_waited_is_taken_off_what_inference_is_given(
 ):
     async with AsyncExitStack() as stack:
         await chat(stack, small)
-        waiting = asyncio.create_task(ask(small.http(), path, **{"x-request-timeout": "10"}))
+        waiting = asyncio.create_task(ask(small.http(), path, **{"x-request-timeout": "60"}))
         await eventually(lambda: ADMISSION_WAITING._value.get() == 1)
         began = time.monotonic()
         other = small.http(tenant="little")
-        headers = {"x-request-timeout": "0.8"}
+        headers = {"x-request-timeout": SHORT}
         assert (await other.post(path, json=of_half(path), headers=headers)).status_code == 503
         waited = time.monotonic() - began
     assert (await waiting).status_code == 200
 
-    assert small.inference.deadlines[-1] < 10 - waited
+    assert small.inference.deadlines[-1] < 60 - waited
 
 
 @every_route
@@ -127,7 +137,7 @@ async def test_who_would_wait_past_its_deadline_hears_at_once_when_to_come_back(
     refused = ADMISSION_REFUSED._value.get()
     async with AsyncExitStack() as stack:
         await chat(stack, small)
-        answer = await ask(small.http(), path, **{"x-request-timeout": "0.6"})
+        answer = await ask(small.http(), path, **{"x-request-timeout": SHORT})
 
     assert answer.status_code == 503
     assert "overloaded" in answer.text
@@ -139,9 +149,7 @@ async def test_who_would_wait_past_its_deadline_hears_at_once_when_to_come_back(
 async def test_who_leaves_the_queue_gives_up_its_place(small: House, path: str):
     async with AsyncExitStack() as stack:
         await chat(stack, small)
-        with pytest.raises(httpx.ReadTimeout):
-            await small.http().post(path, json=ROUTES[path], timeout=0.2)
-        await eventually(lambda: ADMISSION_WAITING._value.get() == 0)
+        await leaves_the_queue(ask(small.http(), path))
     await eventually(lambda: in_hand() == 0)
 
 
@@ -150,9 +158,7 @@ async def test_vectors_cost_a_limited_caller_nothing_until_an_engine_is_asked(sm
     body = {"model": "default", "input": LONG}
     async with AsyncExitStack() as stack:
         await chat(stack, small)
-        with pytest.raises(httpx.ReadTimeout):
-            await limited.post("/v1/embeddings", json=body, timeout=0.2)
-        await eventually(lambda: ADMISSION_WAITING._value.get() == 0)
+        await leaves_the_queue(limited.post("/v1/embeddings", json=body))
     small.inference.fail_before = UnavailableError("restarting")
     assert (await limited.post("/v1/embeddings", json=body)).status_code == 503
     small.inference.fail_before = None
@@ -161,8 +167,11 @@ async def test_vectors_cost_a_limited_caller_nothing_until_an_engine_is_asked(sm
     assert (await whole_budget(small, key, spent=used)).spent_tokens == used
 
     small.inference.hold_after = 0
-    with pytest.raises(httpx.ReadTimeout):
-        await limited.post("/v1/embeddings", json=body, timeout=0.2)
+    asked = len(small.inference.embedded)
+    leaving = asyncio.create_task(limited.post("/v1/embeddings", json=body))
+    await eventually(lambda: len(small.inference.embedded) > asked)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
     await limited.aclose()
     bound = texts_bound([LONG])
     assert (await whole_budget(small, key, spent=used + bound)).spent_tokens == used + bound
@@ -175,7 +184,7 @@ async def test_what_failed_leaves_its_room(small: House, path: str):
         assert (await ask(small.http(), path)).status_code == 503
     small.inference.fail_before = None
 
-    assert in_hand() == 0
+    await eventually(lambda: in_hand() == 0)
     assert (await ask(small.http(), path)).status_code == 200
 
 

@@ -41,7 +41,7 @@ class Crowd:
     async def answered(self, more: int) -> None:
         """Wait for so many further answers."""
         until = self.heard[200] + more
-        await eventually(lambda: self.heard[200] >= until, within=30)
+        await eventually(lambda: self.heard[200] >= until)
 
 
 @pytest.mark.tier("drills")

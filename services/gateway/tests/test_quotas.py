@@ -92,7 +92,7 @@ async def test_only_so_many_requests_are_answered_at_a_time(house: House):
             third = await client.post("/v1/chat/completions", json=chat())
             return third.status_code == 200
 
-        await eventually(is_free, within=20)
+        await eventually(is_free)
 
     assert second.json()["error"]["code"] == "rate_limit_exceeded"
 
@@ -109,7 +109,7 @@ async def test_an_answer_that_its_client_leaves_costs_what_was_generated(house: 
         newest = await house.bus.last(f"budget.state.{key}", BudgetState)
         return newest is not None and newest.body.spent_tokens > 0
 
-    await eventually(is_settled, within=10)
+    await eventually(is_settled)
     newest = await house.bus.last(f"budget.state.{key}", BudgetState)
     assert newest is not None
     assert 5 <= newest.body.spent_tokens < 1_000
@@ -198,6 +198,6 @@ async def test_usage_names_the_key_and_what_it_cost(house: House):
     async def is_there() -> bool:
         return len(await of_key()) == 1
 
-    await eventually(is_there, within=20)
+    await eventually(is_there)
     (record,) = await of_key()
     assert record.micros == usage["prompt_tokens"] + 2 * usage["completion_tokens"]

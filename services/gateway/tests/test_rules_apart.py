@@ -66,7 +66,7 @@ async def test_an_input_that_waits_too_long_for_its_turn_ends_at_its_deadline(
     await asyncio.sleep(0)
     with pytest.raises(DeadlineError, match="rules of the policy take too long"):
         await judged(work, "grass", "acme", timeout=0.05)
-    assert (await judged(work, "grass", "other", timeout=5))[0].action is Action.ALLOW
+    assert (await judged(work, "grass", "other", timeout=60))[0].action is Action.ALLOW
     done.set()
     await first
 

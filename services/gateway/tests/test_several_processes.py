@@ -53,7 +53,7 @@ def connections_of(process: psutil.Process, port: int) -> int:
 
 async def asked_anew(house: House, client: httpx.AsyncClient) -> int:
     """The status of a chat over a connection of its own."""
-    async with httpx.AsyncClient(base_url=client.base_url) as own:
+    async with httpx.AsyncClient(base_url=client.base_url, timeout=60) as own:
         return (await own.post("/v1/chat/completions", **chat(house))).status_code
 
 
@@ -76,7 +76,7 @@ async def test_connections_are_dealt_out_and_a_process_that_dies_is_replaced(own
         async def replaced() -> bool:
             return len(listening(service).keys() - {killed}) == 2
 
-        await eventually(replaced, within=40)
+        await eventually(replaced)
         statuses = await asyncio.gather(*(asked_anew(own_house, client) for _ in range(16)))
         assert set(statuses) == {200}
 
@@ -87,7 +87,7 @@ async def test_on_sigterm_streams_of_every_process_are_finished(own_house: House
 
         async def stream(begun: asyncio.Semaphore) -> str:
             async with (
-                httpx.AsyncClient(base_url=client.base_url) as own,
+                httpx.AsyncClient(base_url=client.base_url, timeout=60) as own,
                 own.stream(
                     "POST", "/v1/chat/completions", **chat(own_house, stream=True)
                 ) as answer,
@@ -100,7 +100,7 @@ async def test_on_sigterm_streams_of_every_process_are_finished(own_house: House
         begun = asyncio.Semaphore(0)
         streams = [asyncio.create_task(stream(begun)) for _ in range(12)]
         for _ in streams:
-            await asyncio.wait_for(begun.acquire(), 20)
+            await asyncio.wait_for(begun.acquire(), 60)
         service.process.send_signal(signal.SIGTERM)
         last = await asyncio.gather(*streams)
 
@@ -116,7 +116,7 @@ def listening_nowhere(service: ServiceProcess) -> bool:
 
 async def page_of(service: ServiceProcess) -> list[Sample]:
     """The series of the one page that the service has."""
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(
             f"http://127.0.0.1:{service.ports['metrics']}/metrics",
             headers={"authorization": f"Bearer {SECRET}"},
@@ -145,7 +145,7 @@ async def test_one_page_shows_the_metrics_of_all_by_their_process(own_house: Hou
                 0.0,
             ) not in told
 
-        await eventually(is_back, within=40)
+        await eventually(is_back)
 
     answered = [each for each in shown if each.name == "modelmill_http_requests_total"]
     of_chats = [each for each in answered if each.labels["route"] == "chat"]

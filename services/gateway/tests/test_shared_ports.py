@@ -95,16 +95,16 @@ async def test_it_is_waited_for_clients_that_are_connected_and_no_longer_than_ma
     held = socket.create_server(("127.0.0.1", 0))
     port = held.getsockname()[1]
     own = own_generation(1)
-    await asyncio.wait_for(connections_ended([port], Ending(0, 60), own), 10)
+    await asyncio.wait_for(connections_ended([port], Ending(0, 60), own), 60)
 
     client = socket.create_connection(held.getsockname())
     connection, _ = held.accept()
-    await asyncio.wait_for(connections_ended([port], Ending(0, 0.2), own), 10)
+    await asyncio.wait_for(connections_ended([port], Ending(0, 0.2), own), 60)
     ending = asyncio.create_task(connections_ended([port], Ending(0, 60), own))
     assert not (await asyncio.wait([ending], timeout=0.5))[0]
     connection.close()
     client.close()
-    await asyncio.wait_for(ending, 10)
+    await asyncio.wait_for(ending, 60)
     held.close()
 
 
@@ -146,7 +146,7 @@ async def test_those_of_one_gateway_wait_for_the_clients_of_each():
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(leaving.wait(), 4)
         client.close()
-        assert await asyncio.wait_for(leaving.wait(), 10) == 0
+        assert await asyncio.wait_for(leaving.wait(), 60) == 0
     finally:
         client.close()
         sibling.stdin.close()

@@ -20,7 +20,7 @@ from modelmill_testkit.waiting import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HEAD_SECONDS, STALL_SECONDS = 0.4, 0.5
-LONG = 5.0
+LONG = 60.0
 CONNECTIONS = 8
 
 
@@ -171,7 +171,7 @@ async def test_a_gateways_own_event_loop_cuts_them_too(house: House, tmp_path: P
         writer.transport.pause_reading()
         writer.write(request(house, QUESTION | {"stream": True}))
         await eventually(lambda: house.inference.in_flight == 1)
-        await eventually(lambda: house.inference.in_flight == 0, within=20)
+        await eventually(lambda: house.inference.in_flight == 0)
         answer = await asyncio.wait_for(silent.read(), LONG)
         for each in (quiet, writer):
             each.transport.abort()

@@ -75,7 +75,7 @@ async def both(house: House, client: httpx.AsyncClient, tenant: str, ended: str)
         is_same = (tokens, one["cost_micros"]) == (budget["tokens"], money)
         return one if is_same and one["num_model_requests"] else None
 
-    found = await eventually(same, within=12)
+    found = await eventually(same)
     assert found is not None
     assert [record.finish_reason for record in await all_usage(house.bus, tenant)] == [ended]
     return found

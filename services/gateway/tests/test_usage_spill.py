@@ -18,7 +18,7 @@ from modelmill_bus import record_queue
 from modelmill_bus.errors import StreamFullError
 from modelmill_gateway.adapters.usage import UsageQueue, UsageSpill, open_spill
 from modelmill_gateway.metrics import USAGE_SPILLED
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually, once_available
 
 MUCH = 1024 * 1024
 
@@ -165,8 +165,10 @@ async def test_what_was_used_while_the_bus_was_away_is_on_record_after_the_next_
     await own_house.nats.start()
 
     async def are_recorded() -> bool:
-        recorded = [each.request_id for each in await all_usage(own_house.bus, "acme")]
-        return sorted(recorded) == sorted(each.headers["x-request-id"] for each in answers)
+        usage = await once_available(lambda: all_usage(own_house.bus, "acme"))
+        return sorted(each.request_id for each in usage) == sorted(
+            each.headers["x-request-id"] for each in answers
+        )
 
     async with another_gateway(own_house, **changes):
         await eventually(are_recorded)

@@ -175,9 +175,10 @@ async def test_an_answer_without_end_is_left_after_64_kilobytes():
     ],
 )
 async def test_silence_and_nonsense_are_failures(said: bytes | None, outcome: str):
+    # Only silence is waited for: nonsense may come late on a busy machine.
     async with (
         receiving(answer=lambda _: said) as receiver,
-        sending(Names(["127.0.0.1"]), timeout=0.3) as sender,
+        sending(Names(["127.0.0.1"]), timeout=0.3 if said is None else 60.0) as sender,
     ):
         assert (await sender.post(receiver.url, {}, b"{}")).outcome == outcome
 

@@ -31,6 +31,9 @@ from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.service_process import SECRET
 from modelmill_testkit.waiting import eventually
 
+ANSWER_SECONDS = 240.0
+"""For an answer or a load beside other tests: less would be told to admission, which refuses."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -70,7 +73,7 @@ class Service:
         return request
 
     def stream(self, version_id: str, **wanted: Any) -> Any:
-        return self.stub.Generate(self.request(version_id, **wanted), timeout=30)
+        return self.stub.Generate(self.request(version_id, **wanted), timeout=ANSWER_SECONDS)
 
     async def answer(self, version_id: str, **wanted: Any) -> Answer:
         with domain_errors():
@@ -80,11 +83,13 @@ class Service:
     async def load(self, version_id: str, *, tenant: str = "acme") -> pb.LoadModelResponse:
         request = pb.LoadModelRequest(tenant=tenant, version_id=version_id)
         with domain_errors():
-            response: pb.LoadModelResponse = await self.stub.LoadModel(request, timeout=90)
+            response: pb.LoadModelResponse = await self.stub.LoadModel(
+                request, timeout=ANSWER_SECONDS
+            )
         return response
 
     async def serving(self) -> dict[str, pb.ServedModel]:
-        response = await self.stub.ListServing(pb.ListServingRequest(), timeout=5)
+        response = await self.stub.ListServing(pb.ListServingRequest(), timeout=60)
         return {model.version_id: model for model in response.models}
 
     async def in_flight(self, version_id: str) -> int:

@@ -27,7 +27,7 @@ class MessageSender:
         self._told.put((message, last))
 
     def next(self) -> Told:
-        return self._told.get(timeout=10)
+        return self._told.get(timeout=60)
 
     def until_last(self) -> list[Message | None]:
         messages = []
@@ -62,7 +62,7 @@ class CountingRunner:
 
     def step(self) -> list[TokenUpdate]:
         if self.messages is not None:
-            self.messages.get(timeout=10)
+            self.messages.get(timeout=60)
         if self.fails:
             raise RuntimeError("out of memory\nat a place")
         updates = []
@@ -128,7 +128,8 @@ async def test_who_left_is_forgotten_before_the_next_step() -> None:
     with hosted(runner) as host:
         host.take(left, add(100))
         host.take(stays, add(3))
-        await eventually(lambda: len(runner.left) == 2 or messages.put(None))
+        # A step at a time, each once the one before was made.
+        await eventually(lambda: len(runner.left) == 2 or (messages.empty() and messages.put(None)))
         left.left = True
         for _ in range(3):
             messages.put(None)

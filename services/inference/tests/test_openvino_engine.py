@@ -25,7 +25,8 @@ from .support import least_cpu_seconds, resting_cpu_seconds
 
 pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 
-OPTIONS = PipelineOptions(properties=EXACT, hang_seconds=1.0)
+OPTIONS = PipelineOptions(properties=EXACT, hang_seconds=4.0)
+"""On a busy machine an engine that is well may say nothing for a second."""
 
 
 PLAIN = GenerationRequest((20, 30, 40), max_new_tokens=8, may_gather=True)
@@ -57,7 +58,7 @@ async def tokens_once_back(engine: EngineProcess) -> tuple[int, ...]:
         except UnavailableError:
             return []
 
-    return (await eventually(answer, within=20))[0]
+    return (await eventually(answer))[0]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -134,7 +135,8 @@ async def test_a_slot_is_free_as_soon_as_its_request_is_left(
 async def test_answers_side_by_side_come_in_fewer_pieces_and_say_the_same(
     openvino_folder: Path, tokenizer: ChatTokenizer
 ) -> None:
-    options = PipelineOptions(properties=EXACT, piece_seconds=0.2)
+    # Longer than the answers on any machine: only first and last tokens do not wait.
+    options = PipelineOptions(properties=EXACT, piece_seconds=60.0)
     engine = opened(openvino_folder, tokenizer, options)
     await engine.load()
     asked = [request((number + 3,), tokens=300) for number in range(4)]
@@ -218,8 +220,8 @@ async def test_an_engine_that_keeps_dying_gives_up(
     assert first is not None
 
     os.kill(first, signal.SIGKILL)
-    await eventually(lambda: engine.pid not in (None, first), within=20)
+    await eventually(lambda: engine.pid not in (None, first))
     os.kill(engine.pid or 0, signal.SIGKILL)
 
-    assert "2 times in a row" in await asyncio.wait_for(engine.until_broken(), 10)
+    assert "2 times in a row" in await asyncio.wait_for(engine.until_broken(), 60)
     await engine.close()

@@ -22,6 +22,8 @@ from modelmill_testkit.service_process import (
 )
 from modelmill_testkit.waiting import eventually
 
+from .support import ANSWER_SECONDS
+
 IDLE, BUSY = (f"mv-{number:032x}" for number in (1, 2))
 
 
@@ -38,7 +40,7 @@ def settings(nats: NatsServer, artifact_root: Path) -> dict[str, str]:
 
 async def is_busy(stub: pb_grpc.InferenceServiceStub, *, requests: int) -> bool:
     """Whether at least so many requests have come to the one version."""
-    serving = await stub.ListServing(pb.ListServingRequest(), timeout=5)
+    serving = await stub.ListServing(pb.ListServingRequest(), timeout=60)
     return {model.version_id: model.in_flight for model in serving.models}[BUSY] >= requests
 
 
@@ -63,12 +65,14 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
             async with open_channel(service.address, SECRET) as channel:
                 stub = pb_grpc.InferenceServiceStub(channel)
                 loading = pb.LoadModelRequest(tenant="acme", version_id=IDLE)
-                await stub.LoadModel(loading, timeout=30)
+                await stub.LoadModel(loading, timeout=ANSWER_SECONDS)
                 request = pb.GenerateRequest(tenant="acme", model=BUSY, text="a")
-                stream = stub.Generate(request, timeout=30)
+                stream = stub.Generate(request, timeout=ANSWER_SECONDS)
                 await anext(aiter(stream))
                 # One at a time: however short answers are, some of these wait when it is looked.
-                *_, waiting = [stub.Generate(request, timeout=30) for _ in range(IN_LINE)]
+                *_, waiting = [
+                    stub.Generate(request, timeout=ANSWER_SECONDS) for _ in range(IN_LINE)
+                ]
                 await eventually(lambda: is_busy(stub, requests=IN_LINE // 2))
                 assert len(children_that_run("modelmill_inference.children", of=service.pid)) == 2
                 children = psutil.Process(service.pid).children(recursive=True)

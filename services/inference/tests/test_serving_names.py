@@ -100,7 +100,7 @@ async def test_generation_goes_on_while_the_bus_is_away_and_the_news_is_told_lat
         async def told() -> bool:
             return await states(service, unloaded) == [READY, STOPPED, READY]
 
-        await eventually(told, within=20)
+        await eventually(told)
 
 
 async def test_the_trace_that_made_a_build_or_moved_an_alias_goes_on_here(

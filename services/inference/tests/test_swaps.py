@@ -76,7 +76,7 @@ class Load:
 
     async def answers_by(self, version_id: str, count: int = 8) -> None:
         before = self.answered[version_id]
-        await eventually(lambda: self.answered[version_id] >= before + count, within=30)
+        await eventually(lambda: self.answered[version_id] >= before + count)
 
 
 def kill_engines() -> int:

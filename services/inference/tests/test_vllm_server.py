@@ -26,7 +26,7 @@ WITH_WORKER = shlex.join(["sh", "-c", f'sleep 300 & exec {COMMAND} "$@"', "vllm"
 
 def started(folder: Path, command: str = COMMAND, max_failures: int = 5) -> VllmEngine:
     options = VllmOptions(
-        command=command, load_seconds=20, hang_seconds=1.0, max_failures=max_failures
+        command=command, load_seconds=60, hang_seconds=3.0, max_failures=max_failures
     )
     return VllmKind(options).engine_for(folder, END)
 
@@ -84,9 +84,9 @@ async def test_a_server_that_dies_or_hangs_fails_its_requests_and_comes_back(
             except UnavailableError:
                 return False
 
-        await eventually(back, within=20)
+        await eventually(back)
         assert engine.server.pid != first
-        await eventually(lambda: is_gone(server), within=10)
+        await eventually(lambda: is_gone(server))
 
 
 @pytest.mark.parametrize("command", [f"{COMMAND} --refuses", "/no/such/python"])
@@ -106,9 +106,9 @@ async def test_a_server_that_does_not_come_up_in_time_is_a_typed_error_and_ends(
     """As with a tokenizer that takes for ever to load."""
     note = tmp_path / "pid"
     command = shlex.join(["sh", "-c", f"echo $$ > {note} && exec sleep 300", "vllm"])
-    engine = VllmKind(VllmOptions(command=command, load_seconds=2)).engine_for(tmp_path, END)
+    engine = VllmKind(VllmOptions(command=command, load_seconds=5)).engine_for(tmp_path, END)
 
-    with pytest.raises(UnavailableError, match="did not load within 2 s"):
+    with pytest.raises(UnavailableError, match="did not load within 5 s"):
         await engine.load()
     assert not psutil.pid_exists(int(note.read_text()))
     await engine.close()
@@ -121,4 +121,4 @@ async def test_a_server_that_keeps_dying_is_given_up(tmp_path: Path) -> None:
             os.kill(psutil.Process(pid).children()[0].pid, signal.SIGKILL)
             await eventually(lambda pid=pid: engine.server.pid != pid)
 
-        assert "2 times in a row" in await asyncio.wait_for(engine.until_broken(), 10)
+        assert "2 times in a row" in await asyncio.wait_for(engine.until_broken(), 60)

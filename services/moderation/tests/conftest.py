@@ -41,7 +41,7 @@ class Moderation:
     ) -> pb.Verdict:
         request = pb.CheckRequest(tenant=tenant, text=text, direction=direction)
         with domain_errors():
-            response = await self.stub.Check(request, timeout=20)
+            response = await self.stub.Check(request, timeout=60)
         verdict: pb.Verdict = response.verdict
         return verdict
 
@@ -57,7 +57,7 @@ class Moderation:
         requests[0].tenant, requests[0].direction = tenant, direction
         requests[-1].end_of_text = marks_end
         responses: list[pb.GuardResponse] = []
-        call = self.stub.Guard(timeout=20)
+        call = self.stub.Guard(timeout=60)
         with domain_errors():
             # One by one: the service may end the text at any piece, and then hears no more.
             for request in requests:
@@ -129,7 +129,7 @@ def start_moderation(nats: NatsServer, tmp_path: Path) -> StartModeration:
             ):
                 ready = asyncio.create_task(channel.channel_ready())
                 await asyncio.wait(
-                    {ready, service}, return_when=asyncio.FIRST_COMPLETED, timeout=20
+                    {ready, service}, return_when=asyncio.FIRST_COMPLETED, timeout=60
                 )
                 if service.done():
                     ready.cancel()
@@ -138,7 +138,7 @@ def start_moderation(nats: NatsServer, tmp_path: Path) -> StartModeration:
         finally:
             stopping.set()
             if not service.done():
-                await asyncio.wait_for(service, 20)
+                await asyncio.wait_for(service, 60)
 
     return start
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually, once_available
 from prometheus_client import REGISTRY
 
 SUBJECT = "audit.moderation"
@@ -76,6 +76,6 @@ async def test_while_the_broker_is_away_verdicts_go_on_and_records_wait(moderati
     await moderation.nats.start()
 
     async def all_there() -> bool:
-        return len(await records(moderation)) == 3
+        return len(await once_available(lambda: records(moderation))) == 3
 
-    await eventually(all_there, within=30)
+    await eventually(all_there)

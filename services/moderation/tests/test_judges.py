@@ -232,7 +232,7 @@ async def test_a_policy_whose_judges_nobody_set_up_is_refused(moderation: Any) -
     documents = [pb.PolicyDocument(name="p", text=judges())]
     request = pb.PutPolicyRequest(tenant="acme", documents=documents, changed_by="ann")
     with pytest.raises(Exception, match="no service 'outside' is set up") as refusal:
-        await moderation.stub.PutPolicy(request, timeout=20)
+        await moderation.stub.PutPolicy(request, timeout=60)
     assert "judge model: no inference service is set up" in str(refusal.value)
 
 
@@ -253,7 +253,7 @@ async def test_changes_of_judges_are_told_as_those_of_rules(judged: Judged) -> N
     request = pb.PutPolicyRequest(
         tenant="acme", documents=documents, changed_by="ann", dry_run=True
     )
-    changes = (await judged.moderation.stub.PutPolicy(request, timeout=20)).changes
+    changes = (await judged.moderation.stub.PutPolicy(request, timeout=60)).changes
     # A policy that was written to the bus directly has no base: the default rules come, too.
     assert {"other", "forbidden"} <= {*changes.added_rules}
     assert list(changes.removed_rules) == ["service"]

@@ -80,7 +80,7 @@ async def test_each_rule_once_is_the_same_verdict_with_its_first_matches(moderat
         request = pb.CheckRequest(
             tenant="acme", text=text, direction=pb.DIRECTION_INPUT, each_rule_once=True
         )
-        once = (await moderation.stub.Check(request, timeout=20)).verdict
+        once = (await moderation.stub.Check(request, timeout=60)).verdict
         first: dict[tuple[str, str], pb.RuleMatch] = {}
         for match in whole.matches:
             first.setdefault((match.rule_id, match.category), match)

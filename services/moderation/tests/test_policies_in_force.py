@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill_service_kit.errors import InvalidInputError
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually, once_available
 
 RULE = "{{id: {0}, category: c, severity: low, action: block, directions: both, keywords: [{0}]}}"
 
@@ -74,7 +74,7 @@ async def test_a_text_is_judged_to_its_end_by_the_policy_it_began_with(moderatio
         while (request := await sent.get()) is not None:
             yield request
 
-    call = moderation.stub.Guard(requests(), timeout=20)
+    call = moderation.stub.Guard(requests(), timeout=60)
     await sent.put(pb.GuardRequest(tenant="acme", direction=pb.DIRECTION_OUTPUT, text="an "))
     assert (await call.read()).released == "an "
     digest = await moderation.put_policy("shared", policy_of("apple"))
@@ -108,12 +108,12 @@ async def test_without_the_broker_it_judges_on(moderation: Any) -> None:
     assert responses[-1].verdict.action == pb.ACTION_ALLOW
 
     await moderation.nats.start()
-    digest = await moderation.put_policy("shared", policy_of("apple"))
+    digest = await once_available(lambda: moderation.put_policy("shared", policy_of("apple")))
 
     async def moved() -> bool:
         return bool((await moderation.check("x")).policy_digest == digest)
 
-    await eventually(moved, within=20)
+    await eventually(moved)
 
 
 async def test_a_policy_file_that_is_wrong_refuses_the_start_with_all_errors(

@@ -11,7 +11,7 @@ async def test_it_starts_answers_health_and_stops_cleanly(nats: NatsServer, tmp_
         assert service.ports.keys() == {"grpc", "metrics"}
         assert await service.is_healthy()
 
-        assert await service.stop(within=20) == 0
+        assert await service.stop() == 0
 
         assert service.process.stdout is not None
         assert await service.process.stdout.read() == b""

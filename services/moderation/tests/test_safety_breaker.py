@@ -84,7 +84,7 @@ async def test_hundreds_of_timed_out_requests_leave_capacity_for_later_ones() ->
     server, clock = SafetyServer(always=hang), Clock()
     async with (
         serving(server) as url,
-        service_at(url, clock=clock, timeout_seconds=2) as (service, _),
+        service_at(url, clock=clock, timeout_seconds=6) as (service, _),
     ):
         waiting = [failure_of(service, f"text {number}") for number in range(4 * AT_ONCE)]
         assert set(await asyncio.gather(*waiting)) == {Failure.TIMEOUT}

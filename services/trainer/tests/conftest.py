@@ -128,7 +128,7 @@ class Trainer:
         service = asyncio.create_task(serve(settings, stopping))
         try:
             async with open_channel(settings.grpc_address, SECRET) as channel:
-                await asyncio.wait_for(channel.channel_ready(), 20)
+                await asyncio.wait_for(channel.channel_ready(), 60)
                 self.stub = pb_grpc.TrainerServiceStub(channel)
                 self.jobs = JobServiceStub(channel)
                 yield
@@ -185,7 +185,7 @@ class Trainer:
         )
         with domain_errors():
             response: pb.CreateFineTuningJobResponse = await self.stub.CreateFineTuningJob(
-                request, timeout=20
+                request, timeout=60
             )
         return response
 
@@ -196,7 +196,7 @@ class Trainer:
 
     async def ended(self, job_id: str) -> JobState:
         """The job's last state, once it has one that stays and its version is announced."""
-        return await job_end(self.bus, job_id, within=100)
+        return await job_end(self.bus, job_id, within=200)
 
     async def announced(self, job_id: str) -> list[ModelReady]:
         """Every model.ready of a job that the stream holds."""

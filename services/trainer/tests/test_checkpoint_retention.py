@@ -78,7 +78,7 @@ async def test_two_checkpoints_are_retained_three_during_a_write_and_none_after_
         request = jobs_pb.ControlJobRequest(
             tenant="acme", job_id=job.job_id, desired_state=requested, requested_by="tester"
         )
-        await trainer.jobs.ControlJob(request, timeout=20)
+        await trainer.jobs.ControlJob(request, timeout=60)
 
     async def saved() -> bool:
         return bool((await trainer.state(job.job_id)).checkpoint.step >= 6)
@@ -87,9 +87,9 @@ async def test_two_checkpoints_are_retained_three_during_a_write_and_none_after_
         return bool((await trainer.state(job.job_id)).status == JOB_STATUS_PAUSED)
 
     async with counting(folder) as seen:
-        await eventually(saved, within=60)
+        await eventually(saved)
         await desired_state(JOB_DESIRED_STATE_PAUSE)
-        await eventually(paused, within=30)
+        await eventually(paused)
         check_what_is_kept(trainer, await trainer.state(job.job_id), folder)
         await desired_state(JOB_DESIRED_STATE_RUN)
         state = await trainer.ended(job.job_id)

@@ -75,7 +75,7 @@ async def test_full_fine_tuning_needs_more_memory_than_lora(
     for method in (pb.TRAINING_METHOD_LORA, pb.TRAINING_METHOD_FULL):
         spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy", method=method)
         request = pb.CreateFineTuningJobRequest(tenant="acme", spec=spec, priority=JOB_PRIORITY_LOW)
-        job = await trainer.stub.CreateFineTuningJob(request, timeout=20)
+        job = await trainer.stub.CreateFineTuningJob(request, timeout=60)
         stored = await trainer.bus.last(job_requested("train", "acme", job.job_id), JobRequested)
         assert stored.body.priority == JOB_PRIORITY_LOW
         needs[method] = stored.body.needs.memory_bytes

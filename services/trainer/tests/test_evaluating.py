@@ -220,7 +220,7 @@ async def test_an_inference_service_that_is_away_is_waited_for(site: Any, toy_ro
             stored = await site.bus.last(job_state(created.job_id), JobState)
             return stored.body if stored and stored.body.error.code else None
 
-        state = await eventually(waits, within=30)
+        state = await eventually(waits)
 
     assert state is not None
     assert (state.status, state.failures) == (JOB_STATUS_QUEUED, 0)
@@ -236,7 +236,7 @@ async def test_a_resumed_evaluation_keeps_its_versions_and_answers(
         alias = AliasState(tenant="acme", name="base", version_id=VERSION)
         await site.bus.publish(alias_state("acme", "base"), alias)
         created = await create(site, model="base", measures=["accuracy"])
-        await eventually(lambda: len(service.requests) > service.first + 1, within=30)
+        await eventually(lambda: len(service.requests) > service.first + 1)
     # The service is told to stop while a question is open: the job goes back with its answers.
     state = await site.state(created.job_id)
     assert (state.status, state.preemptions) == (JOB_STATUS_QUEUED, 1)

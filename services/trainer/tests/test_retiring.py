@@ -14,13 +14,13 @@ from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill_bus.subjects import DATASET_RETIRED, MODEL_RETIRED, alias_state
 from modelmill_service_kit.errors import NotFoundError, PreconditionError, UnavailableError
 from modelmill_service_kit.grpc_client import domain_errors
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually, once_available
 
 
 async def retire(trainer: Any, version_id: str, tenant: str = "acme") -> pb.RetireModelResponse:
     request = pb.RetireModelRequest(tenant=tenant, version_id=version_id, requested_by="ann")
     with domain_errors():
-        response: pb.RetireModelResponse = await trainer.stub.RetireModel(request, timeout=20)
+        response: pb.RetireModelResponse = await trainer.stub.RetireModel(request, timeout=60)
     return response
 
 
@@ -127,8 +127,8 @@ async def test_without_the_broker_nothing_is_retired(trainer: Any) -> None:
     with pytest.raises(UnavailableError):
         await retire(trainer, "mv-1")
     await trainer.nats.start()
-    await eventually(lambda: trainer.bus.connected)
-    assert (await retire(trainer, "mv-1")).version_ids == ["mv-1"]
+    retired = await once_available(lambda: retire(trainer, "mv-1"))
+    assert retired.version_ids == ["mv-1"]
 
 
 async def test_a_model_of_a_waiting_job_is_not_retired_and_the_job_is_named(
@@ -147,7 +147,7 @@ async def test_a_model_of_a_waiting_job_is_not_retired_and_the_job_is_named(
             desired_state=JOB_DESIRED_STATE_CANCEL,
             requested_by="ann",
         )
-        await site.jobs.ControlJob(request, timeout=20)
+        await site.jobs.ControlJob(request, timeout=60)
         assert (await retire(site, base.version_id)).version_ids == [base.version_id]
 
 
@@ -176,7 +176,7 @@ async def test_jobs_on_retired_inputs_are_refused_and_accepted_ones_continue(
         await eventually(lambda: is_refused(site, spec, doomed.version_id, "ds-toy"))
         request = ControlJobRequest(tenant="acme", job_id=cancelled.job_id, requested_by="ann")
         request.desired_state = JOB_DESIRED_STATE_CANCEL
-        await site.jobs.ControlJob(request, timeout=20)
+        await site.jobs.ControlJob(request, timeout=60)
     async with site.serving(role="work"):
         ends = [await site.ended(job.job_id) for job in (on_dataset, on_base)]
 

@@ -112,7 +112,9 @@ async def test_a_job_with_an_unreachable_tracker_succeeds_with_a_warning(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(train_model, "tracked_run", partial(tracked_run, patience=BRIEF))
+    # So long is waited for the one that is dead; the other has that time to write.
+    patience = TrackerPatience(close_seconds=8.0)
+    monkeypatch.setattr(train_model, "tracked_run", partial(tracked_run, patience=patience))
     base = await site.import_base()
     await site.add_dataset(train=toy_rows(16))
     dead = f"http://127.0.0.1:{free_port()}"

@@ -68,7 +68,7 @@ async def test_validation_loss_is_that_of_the_validation_dataset(
     state = await trainer.ended(job.job_id)
     assert state.status == JOB_STATUS_SUCCEEDED, state.error
     asked = pb.ListStepFiguresRequest(tenant="acme", job_id=job.job_id)
-    steps = (await trainer.stub.ListStepFigures(asked, timeout=20)).steps
+    steps = (await trainer.stub.ListStepFigures(asked, timeout=60)).steps
 
     # What was learned helps there, and not with the answers of the valid split.
     summary = state.result.summary

@@ -11,7 +11,6 @@ from modelmill_jobs.progress import Report
 from modelmill_testkit.waiting import eventually
 from modelmill_trainer.settings import Settings
 from modelmill_trainer.tracking.tracker import (
-    PATIENCE,
     RunEnd,
     TrackedRunInfo,
     TrackerPatience,
@@ -25,6 +24,8 @@ FACTS = TrackedRunInfo("ftjob-1", "acme", "kinds", 1, {"method": "lora"}, {"base
 pytestmark = pytest.mark.tier("test")
 BLOCK, HEADER = 32_768, struct.Struct("<IHB")
 FULL, LAST = 1, 4
+PATIENT = TrackerPatience(close_seconds=200.0)
+"""W&B starts a process, which takes its time on a busy machine."""
 
 
 def records(folder: Path) -> Iterator[Any]:
@@ -53,7 +54,7 @@ async def exit_codes(folder: Path) -> list[int]:
     return await eventually(written)
 
 
-async def track(folder: Path, ending: RunEnd, patience: TrackerPatience = PATIENCE) -> list[str]:
+async def track(folder: Path, ending: RunEnd, patience: TrackerPatience = PATIENT) -> list[str]:
     tracker = WeightsAndBiases("demo", folder)
     async with tracked_run([tracker], FACTS, patience) as run:
         for number in range(1, 4):

@@ -21,6 +21,8 @@ from modelmill_testkit.nats_server import NatsServer
 SECRET = "a-secret-of-the-tests"
 START_SECONDS = 60.0
 """Two busy cores import slowly; a service that hangs is found all the same."""
+END_SECONDS = 60.0
+"""For an end, likewise."""
 
 
 def service_settings(nats: NatsServer, root: Path) -> dict[str, str]:
@@ -64,15 +66,17 @@ class ServiceProcess:
         """Whether the standard health service says SERVING, over TLS with `credentials`."""
         opened = secure_channel(self.address, credentials) if credentials else None
         async with opened or insecure_channel(self.address) as channel:
-            answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=10)
+            answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=30)
         return bool(answer.status == HealthCheckResponse.SERVING)
 
-    async def stop(self, number: signal.Signals = signal.SIGTERM, *, within: float = 20.0) -> int:
+    async def stop(
+        self, number: signal.Signals = signal.SIGTERM, *, within: float = END_SECONDS
+    ) -> int:
         """Send the signal and wait for the end; the exit status."""
         self.process.send_signal(number)
         return await self.ended(within=within)
 
-    async def ended(self, *, within: float = 20.0) -> int:
+    async def ended(self, *, within: float = END_SECONDS) -> int:
         """Wait for an end that something else brings about; the exit status."""
         return await asyncio.wait_for(self.process.wait(), within)
 

@@ -5,18 +5,26 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, overload
 
+from modelmill_service_kit.errors import UnavailableError
+
 T = TypeVar("T")
+WITHIN_SECONDS = 60.0
+"""What is quick alone may take this long beside six workers on few cores; only failures do."""
 
 
 @overload
-async def eventually(condition: Callable[[], Awaitable[T]], *, within: float = 10.0) -> T: ...
+async def eventually(
+    condition: Callable[[], Awaitable[T]], *, within: float = WITHIN_SECONDS
+) -> T: ...
 
 
 @overload
-async def eventually(condition: Callable[[], T], *, within: float = 10.0) -> T: ...
+async def eventually(condition: Callable[[], T], *, within: float = WITHIN_SECONDS) -> T: ...
 
 
-async def eventually(condition: Callable[[], T | Awaitable[T]], *, within: float = 10.0) -> T:
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], *, within: float = WITHIN_SECONDS
+) -> T:
     """The first truthy value of `condition`, asked about 50 times a second.
 
     `condition` may be a coroutine function. An exception that it raises ends the wait at once.
@@ -35,6 +43,25 @@ async def eventually(condition: Callable[[], T | Awaitable[T]], *, within: float
         if loop.time() >= deadline:
             raise AssertionError(f"not within {within:g} s: {_name_of(condition)} is {value!r}")
         await asyncio.sleep(0.02)
+
+
+async def once_available(ask: Callable[[], Awaitable[T]]) -> T:
+    """What comes of asking, again and again until nobody says that something is away.
+
+    A service connects to a broker that is there again a moment later than a test does.
+
+    Raises:
+        AssertionError: it stayed away for `WITHIN_SECONDS`.
+    """
+
+    async def answer() -> list[T]:
+        try:
+            return [await ask()]
+        except UnavailableError:
+            return []
+
+    (found,) = await eventually(answer)
+    return found
 
 
 async def is_once_done(attempt: Callable[[], Awaitable[object]], *, within: float) -> bool:

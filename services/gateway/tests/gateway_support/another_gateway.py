@@ -49,11 +49,11 @@ async def another_gateway(house: House, **changes: Any) -> AsyncIterator[Another
         try:
             async with httpx.AsyncClient(verify=trust) as client:
                 return (await client.get(f"{itself.url}/healthz")).is_success
-        except httpx.ConnectError:
+        except httpx.TransportError:
             return False
 
     try:
-        await eventually(answers, within=20)
+        await eventually(answers)
         yield running
     finally:
         running.stopping.set()

@@ -62,7 +62,7 @@ async def run_ended(client: AsyncOpenAI, eval_id: str, run_id: str) -> Any:
         run = await client.evals.runs.retrieve(run_id, eval_id=eval_id)
         return run if run.status in ("completed", "failed", "canceled") else None
 
-    return await eventually(over, within=30)
+    return await eventually(over)
 
 
 async def items_of(client: AsyncOpenAI, run: Any) -> list[Any]:

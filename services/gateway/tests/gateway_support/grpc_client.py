@@ -14,7 +14,7 @@ from modelmill_service_kit.grpc_client import open_channel
 
 from gateway_support.house import House
 
-CALL_SECONDS = 10
+CALL_SECONDS = 60
 
 
 @asynccontextmanager

@@ -118,7 +118,7 @@ class House:
         client = httpx.AsyncClient(
             base_url=self.url,
             headers=headers,
-            timeout=20,
+            timeout=60,
             verify=NO_TLS,
             event_hooks={"response": [checked]},
         )
@@ -296,11 +296,11 @@ async def _running(settings: Settings, url: str) -> AsyncIterator[None]:
         try:
             async with httpx.AsyncClient(verify=NO_TLS) as client:
                 return (await client.get(f"{url}/healthz")).status_code == 200
-        except httpx.ConnectError:
+        except httpx.TransportError:
             return False
 
     try:
-        await eventually(answers, within=20)
+        await eventually(answers)
         yield
     finally:
         stopping.set()

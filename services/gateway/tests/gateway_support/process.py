@@ -35,12 +35,17 @@ def settings_of(house: House, **changes: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def _client(service: ServiceProcess) -> Client:
+    # More patient than by default: the process may share its core with six others.
+    return Client(base_url=f"http://127.0.0.1:{service.ports['http']}", timeout=60)
+
+
 @asynccontextmanager
 async def running(house: House, **changes: str) -> AsyncIterator[tuple[ServiceProcess, Client]]:
     """The gateway as a process, and an HTTP client of it."""
     async with (
         running_service("gateway", settings_of(house, **changes)) as service,
-        Client(base_url=f"http://127.0.0.1:{service.ports['http']}") as client,
+        _client(service) as client,
     ):
         yield service, client
 
@@ -53,6 +58,6 @@ async def running_until(
     settings = settings_of(house, **changes) | {"fault_at": point}
     async with (
         running_service("gateway", settings, module=FAULTY) as service,
-        Client(base_url=f"http://127.0.0.1:{service.ports['http']}") as client,
+        _client(service) as client,
     ):
         yield service, client

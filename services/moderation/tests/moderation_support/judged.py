@@ -85,7 +85,7 @@ class Judged:
         request = pb.JudgeWindowRequest(**(fields | changes))
         with domain_errors():
             response: pb.JudgeWindowResponse = await self.moderation.stub.JudgeWindow(
-                request, timeout=20
+                request, timeout=60
             )
         return response
 

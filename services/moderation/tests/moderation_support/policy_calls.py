@@ -20,25 +20,25 @@ async def put(moderation: Any, *texts: str, tenant: str = "acme", **fields: Any)
     documents = [pb.PolicyDocument(name=f"{n}.yaml", text=text) for n, text in enumerate(texts)]
     fields = {"tenant": tenant, "documents": documents, "changed_by": "ann"} | fields
     with domain_errors():
-        return await moderation.stub.PutPolicy(pb.PutPolicyRequest(**fields), timeout=20)
+        return await moderation.stub.PutPolicy(pb.PutPolicyRequest(**fields), timeout=60)
 
 
 async def get(moderation: Any, tenant: str = "acme", version: int = 0) -> Any:
     with domain_errors():
         request = pb.GetPolicyRequest(tenant=tenant, version=version)
-        return await moderation.stub.GetPolicy(request, timeout=20)
+        return await moderation.stub.GetPolicy(request, timeout=60)
 
 
 async def revert(moderation: Any, tenant: str = "acme", **fields: Any) -> Any:
     with domain_errors():
         request = pb.RevertPolicyRequest(tenant=tenant, changed_by="bob", **fields)
-        return await moderation.stub.RevertPolicy(request, timeout=20)
+        return await moderation.stub.RevertPolicy(request, timeout=60)
 
 
 async def versions(moderation: Any, tenant: str = "acme", limit: int = 0) -> list[Any]:
     with domain_errors():
         request = pb.ListPolicyVersionsRequest(tenant=tenant, limit=limit)
-        answer = await moderation.stub.ListPolicyVersions(request, timeout=20)
+        answer = await moderation.stub.ListPolicyVersions(request, timeout=60)
     return list(answer.policies)
 
 

@@ -107,7 +107,7 @@ class Run:
             await child.wait()
         finally:
             await child.close()
-        await eventually(lambda: asyncio.sleep(0, not any(map(alive, ranks))), within=20)
+        await eventually(lambda: asyncio.sleep(0, not any(map(alive, ranks))))
         if last is None and not way:
             raise RuntimeError(child.log_tail())
         return last

@@ -69,7 +69,7 @@ async def create(site: Any, **fields: Any) -> pb.CreateEvaluationJobResponse:
     request = pb.CreateEvaluationJobRequest(tenant="acme", requested_by="tester", spec=spec)
     with domain_errors():
         accepted: pb.CreateEvaluationJobResponse = await site.stub.CreateEvaluationJob(
-            request, timeout=20
+            request, timeout=60
         )
     return accepted
 
@@ -79,14 +79,14 @@ async def size(site: Any, **fields: Any) -> pb.SizeEvaluationJobResponse:
     spec = pb.EvaluationSpec(**({"model": VERSION, "dataset_id": "ds-toy"} | fields))
     request = pb.SizeEvaluationJobRequest(tenant="acme", spec=spec)
     with domain_errors():
-        sized: pb.SizeEvaluationJobResponse = await site.stub.SizeEvaluationJob(request, timeout=20)
+        sized: pb.SizeEvaluationJobResponse = await site.stub.SizeEvaluationJob(request, timeout=60)
     return sized
 
 
 async def found(site: Any, job_id: str, wanted: str = "json") -> str:
     request = pb.DownloadEvaluationRequest(tenant="acme", job_id=job_id, format=wanted)
     with domain_errors():
-        parts = [part.chunk async for part in site.stub.DownloadEvaluation(request, timeout=20)]
+        parts = [part.chunk async for part in site.stub.DownloadEvaluation(request, timeout=60)]
     return b"".join(parts).decode()
 
 
@@ -97,7 +97,7 @@ async def listed(
     request = pb.ListEvaluationRowsRequest(tenant=tenant, job_id=job_id, **fields)
     with domain_errors():
         page: pb.ListEvaluationRowsResponse = await site.stub.ListEvaluationRows(
-            request, timeout=20
+            request, timeout=60
         )
     return page
 
