@@ -71,6 +71,8 @@ class Tuned:
 
     async def default_build(self, metrics: dict[str, float]) -> None:
         await self.build(self.order.version_id, metrics)
+        # Jobs come by another stream: one that has made nothing leaves the source.
+        await eventually(lambda: self.is_known(self.order.version_id))
         await self.job_ends(JOB_STATUS_SUCCEEDED)
 
     async def job_ends(self, status: int) -> None:
