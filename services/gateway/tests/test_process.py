@@ -19,10 +19,12 @@ PARENT = "00f067aa0ba902b7"
 async def test_it_starts_answers_traces_and_finishes_its_streams_on_sigterm(own_house: House):
     async with (
         collector() as (keeping, otlp_port),
-        running(own_house, otlp_endpoint=f"http://127.0.0.1:{otlp_port}", rules_here_chars="0") as (
-            service,
-            client,
-        ),
+        running(
+            own_house,
+            otlp_endpoint=f"http://127.0.0.1:{otlp_port}",
+            rules_here_chars="0",
+            drain_seconds="60",
+        ) as (service, client),
     ):
         token = own_house.issuer.token()
         headers = {

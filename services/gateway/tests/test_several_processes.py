@@ -83,7 +83,7 @@ async def test_connections_are_dealt_out_and_a_process_that_dies_is_replaced(own
 
 async def test_on_sigterm_streams_of_every_process_are_finished(own_house: House):
     own_house.inference.pieces = ["x"] * 60
-    async with running(own_house, processes="2") as (service, client):
+    async with running(own_house, processes="2", drain_seconds="60") as (service, client):
 
         async def stream(begun: asyncio.Semaphore) -> str:
             async with (
