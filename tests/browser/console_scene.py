@@ -35,6 +35,7 @@ JUDGED = {
     "zh": "请从我的银行卡号 4111 1111 扣款。",
 }
 ANSWER_SECONDS = 1.0
+SPEED = {"first_token_seconds": 0.18, "total_seconds": 14.2, "finish_reason": "stop"}
 TWO_MODELS = "/playground/compare?models=support,mv-base"
 ROWS = b'{"word": "parcel", "kind": "thing"}\n'
 SHOWN = """{"messages": [
@@ -183,7 +184,7 @@ def _keys(gateway: LiveGateway, token: str) -> str:
             spent = {"prompt_tokens": 4_000 - 500 * days, "completion_tokens": 900 + 150 * days}
             at = time.time() - days * DAY
             for _ in range(1 + (days * 5 + 3 * number) % 7):
-                fields: dict[str, Any] = {**spent, "version_id": version, "key_id": key}
+                fields: dict[str, Any] = {**spent, **SPEED, "version_id": version, "key_id": key}
                 record_usage(gateway, TENANT, at, **fields, micros=81_000)
     return str(made[0])
 

@@ -21,6 +21,11 @@ def result(model: str | None, requests: int) -> dict[str, Any]:
         "input_tokens": 1_234_567,
         "output_tokens": 20,
         "cost_micros": 2_500_001,
+        "num_failed_requests": 1,
+        "num_timed_requests": requests if model else 0,
+        "first_token_seconds": 0.25 * requests,
+        "generation_seconds": 2.0 if model else 0.0,
+        "generated_tokens": 19 if model else 0,
         **{"model": model, "api_key_id": "key-1\x1b[2J", "user_id": None},
     }
 
@@ -65,9 +70,9 @@ def test_every_page_is_in_the_table_and_nothing_in_it_moves_the_cursor(
     assert "\x1b" not in said
     _, *rows = [re.split(" {2,}", line.strip()) for line in said.splitlines()]
     assert [row[1:] for row in rows] == [
-        ["mv-a", "key-1\\u001b[2J", "2", "1,234,567", "20", "2.500001"],
-        ["mv-b", "key-1\\u001b[2J", "3", "1,234,567", "20", "2.500001"],
-        ["-", "key-1\\u001b[2J", "4", "1,234,567", "20", "2.500001"],
+        ["mv-a", "key-1\\u001b[2J", "2", "1", "1,234,567", "20", "0.250 s", "9.5", "2.500001"],
+        ["mv-b", "key-1\\u001b[2J", "3", "1", "1,234,567", "20", "0.250 s", "9.5", "2.500001"],
+        ["-", "key-1\\u001b[2J", "4", "1", "1,234,567", "20", "-", "-", "2.500001"],
     ]
     first, second = gateway.asked
     assert first == {"group_by": ["model", "api_key_id"], "last": ["40"]}

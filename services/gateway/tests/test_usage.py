@@ -104,6 +104,38 @@ async def test_only_what_is_asked_for_is_summed(house: House):
 
 
 @served
+async def test_speed_is_summed_over_answers_that_had_a_first_token(house: House):
+    for number, (first, total, out, reason) in enumerate(
+        ((0.5, 2.5, 21, "stop"), (1.5, 1.5, 1, "length"), (0.25, 1.25, 3, "error"))
+    ):
+        await record_one(house, "timed", number, (first, total, out, reason))
+    await record_one(house, "timed", 3, (0.0, 9.0, 0, "error"))
+    ((sums,), _) = (bucket["results"] for bucket in (await asked(house, "timed"))["data"])
+
+    assert (sums["num_model_requests"], sums["num_failed_requests"]) == (4, 2)
+    assert (sums["num_timed_requests"], sums["first_token_seconds"]) == (3, 2.25)
+    assert (sums["generation_seconds"], sums["generated_tokens"]) == (3.0, 22)
+
+
+async def record_one(
+    house: House, tenant: str, number: int, told: tuple[float, float, int, str]
+) -> None:
+    """An answer: seconds to its first token and in all, tokens, and how it ended."""
+    first, total, tokens, reason = told
+    record = UsageRecorded(
+        request_id=f"req-{tenant}-{number}",
+        tenant=tenant,
+        first_token_seconds=first,
+        total_seconds=total,
+        completion_tokens=tokens,
+        finish_reason=reason,
+    )
+    record.at.FromSeconds(MONDAY + number)
+    batch = UsageBatch(tenant=tenant, requests=[record])
+    await house.bus.publish(usage_recorded(tenant), batch, msg_id=record.request_id)
+
+
+@served
 async def test_hours_and_minutes_come_in_pages_that_follow_on_each_other(house: House):
     await recorded(house, "paged")
     query = {"bucket_width": "1m", "end_time": MONDAY + 180, "limit": 1}
@@ -237,6 +269,7 @@ USED = st.builds(
     input_tokens=st.integers(0, 9),
     output_tokens=st.integers(0, 9),
     micros=st.integers(0, 2**40),
+    failed=st.booleans(),
 )
 
 
@@ -262,6 +295,7 @@ def test_whatever_the_width_and_the_groups_nothing_is_lost_or_counted_twice(
 
         assert sum(each.requests for each in sums) == len(inside)
         assert sum(each.micros for each in sums) == sum(each.micros for each in inside)
+        assert sum(each.failed for each in sums) == sum(each.failed for each in inside)
         edges = [bucket.start for bucket in buckets] + [buckets[-1].end]
         assert [bucket.end for bucket in buckets] == edges[1:]
         assert (edges[0], edges[-1]) == (start, end)

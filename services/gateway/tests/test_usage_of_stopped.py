@@ -143,6 +143,8 @@ async def test_an_engine_that_dies_in_the_middle(house: House):
     await client.post(COMPLETIONS, json=chat(stream=True))
 
     used = await both(house, client, "died", "error")
+    assert (used["num_failed_requests"], used["num_timed_requests"]) == (1, 1)
+    assert used["first_token_seconds"] > 0
     assert (used["input_tokens"], used["output_tokens"]) == (PROMPT, 3)
 
 

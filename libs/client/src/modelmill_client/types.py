@@ -2017,6 +2017,26 @@ class UsageResult(TypedDict):
     output_tokens: int
     num_model_requests: int
     cost_micros: int
+    num_failed_requests: int
+    """
+    Of num_model_requests, those that an error or the end of their time ended.
+    """
+    num_timed_requests: int
+    """
+    Of num_model_requests, those that had a first token; the next three are sums over these.
+    """
+    first_token_seconds: float
+    """
+    From requests to first tokens; divided by num_timed_requests, the mean.
+    """
+    generation_seconds: float
+    """
+    From first tokens to the ends of answers.
+    """
+    generated_tokens: int
+    """
+    Tokens after first ones; divided by generation_seconds, the speed of an answer.
+    """
     model: str | None
     api_key_id: str | None
     user_id: str | None

@@ -18,6 +18,11 @@ export function percent(share: number): string {
   return new Intl.NumberFormat(language.value, { style: "percent", maximumFractionDigits: 0 }).format(share);
 }
 
+/** A share that may be small, as of errors: one in a thousand is not none. */
+export function share(value: number): string {
+  return new Intl.NumberFormat(language.value, { style: "percent", maximumSignificantDigits: 2 }).format(value);
+}
+
 export function bytes(value: number): string {
   const power = Math.min(Math.floor(Math.log10(Math.max(value, 1)) / 3), SIZES.length - 1);
   return unit(value / 1000 ** power, SIZES[power] ?? "byte", 1);

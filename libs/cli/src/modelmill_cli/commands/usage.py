@@ -30,6 +30,11 @@ class Apart(StrEnum):
     MODEL, KEY, CALLER = "model", "api_key_id", "user_id"
 
 
+COUNTS = ("num_model_requests", "num_failed_requests", "input_tokens", "output_tokens")
+COLUMNS = (
+    *("requests", "failed", "tokens in", "tokens out"),
+    *("first token", "tokens/s", "cost"),
+)
 WORDS = {"model": Apart.MODEL, "key": Apart.KEY, "caller": Apart.CALLER}
 
 
@@ -47,7 +52,7 @@ def usage(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show requests, tokens and cost of the last days."""
+    """Show requests, failures, tokens, speed and cost of the last days."""
     groups = [_group(word) for word in by or ()]
     with connect(context.obj) as client:
         buckets = [
@@ -73,21 +78,29 @@ def _group(word: str) -> Apart:
 def _table(buckets: Sequence[Mapping[str, Any]], groups: Sequence[Apart]) -> Table:
     names = {apart: word for word, apart in WORDS.items()}
     table = Table("from (UTC)", *(names[each] for each in groups))
-    for title in ("requests", "tokens in", "tokens out", "cost"):
+    for title in COLUMNS:
         table.add_column(title, justify="right")
     are_days = all(bucket["start_time"] % DAY_SECONDS == 0 for bucket in buckets)
     form = "%Y-%m-%d" if are_days else "%Y-%m-%d %H:%M"
     for bucket in buckets:
         begins = datetime.fromtimestamp(bucket["start_time"], UTC).strftime(form)
         for result in bucket["results"]:
-            figures = ("num_model_requests", "input_tokens", "output_tokens")
             table.add_row(
                 begins,
                 *(plain(result[each.value] or "-") for each in groups),
-                *(f"{result[each]:,}" for each in figures),
+                *(f"{result[each]:,}" for each in COUNTS),
+                *_speed(result),
                 f"{result['cost_micros'] / MILLION:.6f}",
             )
     return table
+
+
+def _speed(result: Mapping[str, Any]) -> tuple[str, str]:
+    """The mean time to a first token, and tokens per second of an answer from there on."""
+    timed, seconds = result["num_timed_requests"], result["generation_seconds"]
+    first = f"{result['first_token_seconds'] / timed:.3f} s" if timed else "-"
+    tokens = result["generated_tokens"]
+    return first, f"{tokens / seconds:.1f}" if tokens and seconds else "-"
 
 
 app = typer.Typer(no_args_is_help=True, help="Set and show the tenant's limits.")

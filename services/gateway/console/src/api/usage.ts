@@ -23,6 +23,58 @@ interface UsagePage {
   next_page: string | null;
 }
 
+/** Sums that also tell how fast requests were answered, and how many failed. */
+export interface AnswerSums extends UsageSums {
+  num_failed_requests: number;
+  num_timed_requests: number;
+  first_token_seconds: number;
+  generation_seconds: number;
+  generated_tokens: number;
+}
+
+/** By UTC days and the version that answered; null where none did. */
+export interface AnswerUsage {
+  data: { start_time: number; results: (AnswerSums & { model: string | null })[] }[];
+}
+
+/** Latest days that tell how it goes now: one alone has just begun at midnight. */
+const RECENT_DAYS = 2;
+
+/** What versions answered since yesterday, by their ids. */
+export function sumsByVersion({ data }: AnswerUsage): Map<string | null, AnswerSums> {
+  const found = new Map<string | null, AnswerSums>();
+  for (const { model, ...sums } of data.slice(-RECENT_DAYS).flatMap((day) => day.results)) {
+    const old = found.get(model);
+    found.set(model, old ? withMore(old, sums) : sums);
+  }
+  return found;
+}
+
+function withMore(one: AnswerSums, other: AnswerSums): AnswerSums {
+  return {
+    ...added(one, other),
+    num_failed_requests: one.num_failed_requests + other.num_failed_requests,
+    num_timed_requests: one.num_timed_requests + other.num_timed_requests,
+    first_token_seconds: one.first_token_seconds + other.first_token_seconds,
+    generation_seconds: one.generation_seconds + other.generation_seconds,
+    generated_tokens: one.generated_tokens + other.generated_tokens,
+  };
+}
+
+/** The mean; null where no first token came. */
+export function firstTokenMs({ first_token_seconds, num_timed_requests }: AnswerSums): number | null {
+  return num_timed_requests > 0 ? (1000 * first_token_seconds) / num_timed_requests : null;
+}
+
+/** Tokens per second of an answer, from its first token on; null where none had two. */
+export function tokenSpeed({ generated_tokens, generation_seconds }: AnswerSums): number | null {
+  return generated_tokens > 0 && generation_seconds > 0 ? generated_tokens / generation_seconds : null;
+}
+
+export function errorRate({ num_failed_requests, num_model_requests }: AnswerSums): number {
+  return num_model_requests > 0 ? num_failed_requests / num_model_requests : 0;
+}
+
 export function useUsedRows(days: number): Loaded<UsedRow[]> {
   return useResult(`usage of ${days} days`, (stop) => usedRows(days, stop));
 }

@@ -1,25 +1,25 @@
 /** Home: what runs, what failed and how to mend it, what is served, and what was used. */
-import { useLoaded } from "../api/loaded";
-import { UNENDED, isVersion } from "../api/types";
-import type { AliasEntry, Job, ModelList, Page, Usage, UsageSums, Version } from "../api/types";
+import { useLoaded, type Loaded } from "../api/loaded";
+import { UNENDED, type Job, type Page, type UsageSums } from "../api/types";
+import type { AnswerUsage } from "../api/usage";
 import { useLiveJobs } from "../api/live_jobs";
-import { ago, duration, money, whole } from "../format";
+import { ago, money, whole } from "../format";
 import { named, t } from "../i18n";
 import { Facts } from "../parts/facts";
 import { FailureText, JobLink, JobProgress, StatusMark } from "../parts/job_parts";
-import { VersionLink } from "../parts/model_parts";
 import { Empty, Shown } from "../parts/states";
-import { Table } from "../parts/table";
+import { Served } from "./served";
 
 const RELOAD_SECONDS = 15;
 const FAILED_SHOWN = 5;
 const USAGE_DAYS = 7;
-const SERVED_COLUMNS = ["model.alias", "model.version", "model.name", "model.form", "model.state"] as const;
+const USAGE_RELOAD_SECONDS = 60;
 
 export function HomePage() {
   const unended = useLoaded<Page<Job>>(`/v1/jobs?status=${UNENDED.join()}&limit=100`, RELOAD_SECONDS);
   const failed = useLoaded<Page<Job>>(`/v1/jobs?status=failed&limit=${FAILED_SHOWN}`, RELOAD_SECONDS);
   const reload = () => (unended.reload(), failed.reload());
+  const usage = useLoaded<AnswerUsage>(`/v1/usage?bucket_width=1d&last=${USAGE_DAYS}&group_by=model`, USAGE_RELOAD_SECONDS);
   const live = useLiveJobs(unended.data?.data ?? [], reload);
   return (
     <>
@@ -32,8 +32,8 @@ export function HomePage() {
         <h2 id="failed">{t("home.failed")}</h2>
         <Shown of={failed}>{(page) => <Failed jobs={page.data} />}</Shown>
       </section>
-      <Served />
-      <Used />
+      <Served usage={usage} />
+      <Used usage={usage} />
     </>
   );
 }
@@ -79,49 +79,7 @@ function Failed({ jobs }: { jobs: Job[] }) {
   );
 }
 
-function Served() {
-  const models = useLoaded<ModelList>("/v1/models", RELOAD_SECONDS);
-  return (
-    <section aria-labelledby="served">
-      <h2 id="served">{t("home.served")}</h2>
-      <Shown of={models}>{(list) => <ServedTable list={list} />}</Shown>
-    </section>
-  );
-}
-
-function ServedTable({ list }: { list: ModelList }) {
-  const versions = new Map(list.data.filter(isVersion).map((each) => [each.id, each]));
-  const aliases = list.data.filter((each): each is AliasEntry => !isVersion(each));
-  if (aliases.length === 0) return <Empty words={t("home.nothing_served")} command="mill models alias NAME VERSION" />;
-  return (
-    <Table labelledBy="served" head={SERVED_COLUMNS.map((key) => t(key))}>
-      {aliases.map((alias) => (
-        <ServedRow key={alias.id} alias={alias} version={versions.get(alias.version_id)} />
-      ))}
-    </Table>
-  );
-}
-
-function ServedRow({ alias, version }: { alias: AliasEntry; version: Version | undefined }) {
-  return (
-    <tr>
-      <th scope="row">{alias.id}</th>
-      <td>
-        <VersionLink id={alias.version_id} />
-      </td>
-      <td>{version?.name}</td>
-      <td>{version?.form}</td>
-      <td>{alias.loading ? loading(alias.loading) : t("model.ready")}</td>
-    </tr>
-  );
-}
-
-function loading({ remaining_seconds }: NonNullable<AliasEntry["loading"]>): string {
-  return remaining_seconds === null ? t("model.loading") : t("model.loading_left", { time: duration(remaining_seconds) });
-}
-
-function Used() {
-  const usage = useLoaded<Usage>(`/v1/usage?bucket_width=1d&last=${USAGE_DAYS}`);
+function Used({ usage }: { usage: Loaded<AnswerUsage> }) {
   return (
     <section aria-labelledby="used">
       <h2 id="used">{t("home.used", { days: USAGE_DAYS })}</h2>

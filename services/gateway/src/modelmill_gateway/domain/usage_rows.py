@@ -23,6 +23,11 @@ class UsedRequest:
     input_tokens: int
     output_tokens: int
     micros: int
+    first_token_seconds: float = 0.0
+    """0 where none came."""
+    total_seconds: float = 0.0
+    failed: bool = False
+    """Whether a service's error or the end of its time ended it."""
 
 
 @dataclass
@@ -33,6 +38,21 @@ class Sums:
     input_tokens: int = 0
     output_tokens: int = 0
     micros: int = 0
+    failed: int = 0
+    timed: int = 0
+    """Those of which a first token came; the next are sums over these alone."""
+    first_token_seconds: float = 0.0
+    generation_seconds: float = 0.0
+    """From first tokens to ends."""
+    generated_tokens: int = 0
+    """After first tokens."""
+
+    def time(self, first_token_seconds: float, total_seconds: float, output_tokens: int) -> None:
+        """Count how fast one of them was answered."""
+        self.timed += 1
+        self.first_token_seconds += first_token_seconds
+        self.generation_seconds += max(total_seconds - first_token_seconds, 0.0)
+        self.generated_tokens += max(output_tokens - 1, 0)
 
 
 @dataclass(frozen=True)
@@ -73,7 +93,7 @@ class Bucket:
 
 
 class UsageRows:
-    """The requests of one tenant, about 40 bytes each."""
+    """The requests of one tenant, about 50 bytes each."""
 
     def __init__(self) -> None:
         self._times = array("I")
@@ -81,6 +101,8 @@ class UsageRows:
         self._words: list[str] = []
         self._columns = {name: array("I") for name in GROUPS}
         self._amounts = [array("I"), array("I"), array("Q")]
+        self._seconds = [array("d"), array("d")]
+        self._failed = array("B")
 
     def __len__(self) -> int:
         return len(self._times)
@@ -92,6 +114,11 @@ class UsageRows:
         amounts = (used.input_tokens, used.output_tokens, used.micros)
         for kept, amount in zip(self._amounts, amounts, strict=True):
             kept.append(amount)
+        for kept_seconds, seconds in zip(
+            self._seconds, (used.first_token_seconds, used.total_seconds), strict=True
+        ):
+            kept_seconds.append(seconds)
+        self._failed.append(used.failed)
         # Last: whoever reads beside us, in another thread, reads so many rows as there are times.
         self._times.append(used.at)
 
@@ -105,6 +132,7 @@ class UsageRows:
         }
         groups = [self._columns[name] for name in asked.group_by]
         input_tokens, output_tokens, micros = self._amounts
+        first_seconds, total_seconds = self._seconds
         for row in self._rows(asked.start, end, self._wanted(asked.only)):
             at = self._times[row]
             sums = found[at - at % asked.width].sums.setdefault(
@@ -114,6 +142,9 @@ class UsageRows:
             sums.input_tokens += input_tokens[row]
             sums.output_tokens += output_tokens[row]
             sums.micros += micros[row]
+            sums.failed += self._failed[row]
+            if first_seconds[row] > 0:
+                sums.time(first_seconds[row], total_seconds[row], output_tokens[row])
         return list(found.values())
 
     def _rows(

@@ -48,6 +48,9 @@ def _used(record: UsageRecorded) -> UsedRequest:
         input_tokens=record.prompt_tokens,
         output_tokens=record.completion_tokens,
         micros=record.micros,
+        first_token_seconds=record.first_token_seconds,
+        total_seconds=record.total_seconds,
+        failed=record.finish_reason == "error",
     )
 
 

@@ -22,6 +22,29 @@ class UsageResult(ResponseModel):
     output_tokens: int = Field(examples=[200])
     num_model_requests: int = Field(validation_alias="requests", examples=[100])
     cost_micros: int = Field(validation_alias="micros")
+    num_failed_requests: int = Field(
+        validation_alias="failed",
+        description="Of num_model_requests, those that an error or the end of their time ended.",
+        examples=[1],
+    )
+    num_timed_requests: int = Field(
+        validation_alias="timed",
+        description="Of num_model_requests, those that had a first token; the next three are sums"
+        " over these.",
+        examples=[98],
+    )
+    first_token_seconds: float = Field(
+        description="From requests to first tokens; divided by num_timed_requests, the mean.",
+        examples=[24.5],
+    )
+    generation_seconds: float = Field(
+        description="From first tokens to the ends of answers.", examples=[7.84]
+    )
+    generated_tokens: int = Field(
+        description="Tokens after first ones; divided by generation_seconds, the speed of an"
+        " answer.",
+        examples=[102],
+    )
     model: VersionId | None
     api_key_id: str | None
     user_id: str | None
