@@ -143,7 +143,9 @@ def talk_to_a_model(visitor: ConsoleVisitor) -> None:
     visitor.gateway.wait_until(lambda: inference.in_flight == 0)
     inference.reset()
     visitor.text("play.curl").click()
-    expect(page.locator("pre")).to_contain_text("/v1/chat/completions")
+    expect(page.get_by_label("curl", exact=True)).to_contain_text("/v1/chat/completions")
+    visitor.text("play.python").click()
+    expect(page.get_by_label("Python", exact=True)).to_contain_text("client.chat.completions")
 
 
 def try_the_policy(visitor: ConsoleVisitor) -> None:

@@ -1,13 +1,19 @@
-/** A training order as somebody would write it elsewhere; the credential is a variable of the environment. */
+/** Requests as somebody would write them elsewhere; the credential is a variable of the environment. */
 import type { Json, JsonObject } from "./body_values";
+import type { ChatRequest } from "./chat";
 import { TRAININGS } from "./trainings";
 
 const INDENT = 4;
 
 export function asCurl(body: JsonObject): string {
+  return curlOf(TRAININGS, body);
+}
+
+/** @param command with options that come before the address. */
+export function curlOf(path: string, body: object, command = "curl"): string {
   const sent = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
   return [
-    `curl '${gateway()}${TRAININGS}' \\`,
+    `${command} '${gateway()}${path}' \\`,
     `  -H "Authorization: Bearer $MODELMILL_TOKEN" \\`,
     `  -H 'Content-Type: application/json' \\`,
     `  -d '${sent}'`,
@@ -28,6 +34,23 @@ export function asPython(body: JsonObject): string {
   ].join("\n");
 }
 
+/** With OpenAI's own client, which many have: the whole answer at once, as the same question gives it streamed. */
+export function asChatPython(request: ChatRequest): string {
+  const fields = Object.entries(request).map(([name, value]) => `    ${name}=${python(value as Json, INDENT)},`);
+  return [
+    "import os",
+    "",
+    "from openai import OpenAI",
+    "",
+    `client = OpenAI(base_url=${JSON.stringify(`${gateway()}/v1`)}, api_key=os.environ["MODELMILL_TOKEN"])`,
+    "answer = client.chat.completions.create(",
+    ...fields,
+    ")",
+    "message = answer.choices[0].message",
+    "print(message.content or message.tool_calls)",
+  ].join("\n");
+}
+
 function gateway(): string {
   return new URL("..", location.href.split("#")[0]).href.replace(/\/$/, "");
 }
@@ -35,11 +58,18 @@ function gateway(): string {
 function python(value: Json, indent: number): string {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value)) return `[${value.map((each) => python(each, indent)).join(", ")}]`;
-  if (typeof value !== "object") return JSON.stringify(value);
   const space = " ".repeat(indent);
+  if (Array.isArray(value)) return listed(value, space);
+  if (typeof value !== "object") return JSON.stringify(value);
   const inner = Object.entries(value).map(([name, each]) => `${space}    ${JSON.stringify(name)}: ${python(each, indent + INDENT)},`);
   return inner.length ? ["{", ...inner, `${space}}`].join("\n") : "{}";
+}
+
+/** A line for each object; what is short stays on one. */
+function listed(values: readonly Json[], space: string): string {
+  if (!values.some((each) => each !== null && typeof each === "object")) return `[${values.map((each) => python(each, 0)).join(", ")}]`;
+  const lines = values.map((each) => `${space}    ${python(each, space.length + INDENT)},`);
+  return ["[", ...lines, `${space}]`].join("\n");
 }
 
 const PLAIN_NAME = /^[A-Za-z_][A-Za-z0-9_.-]*$/;

@@ -1,12 +1,13 @@
 /** A conversation with a model, streamed, with marks where the policy matched. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { NO_ANSWER, bodyOf, tell, turnsOf, type Answer, type ChatRequest, type Told } from "../api/chat";
+import { NO_ANSWER, tell, turnsOf, type Answer, type ChatRequest, type Told } from "../api/chat";
 import { useLoaded } from "../api/loaded";
 import { USUAL_SETTINGS, requestOf, wrongIn, type TalkSettings } from "../api/talk_settings";
 import type { ModelList } from "../api/types";
 import { t } from "../i18n";
 import { Empty, Refusal, Shown } from "../parts/states";
 import { ModelSelect, TalkSettingsForm } from "../parts/talk_settings";
+import { TalkTexts } from "../parts/talk_texts";
 import { AskForm, Conversation } from "../parts/talk_turns";
 import { addressOf } from "../routing";
 import { AnswerFeedback } from "./answer_feedback";
@@ -45,10 +46,7 @@ function Playground({ list }: { list: ModelList }) {
         />
         {talk.error !== null && <Refusal error={talk.error} />}
         <AskForm {...talk} isAnswering={talk.answer !== null} />
-        <details>
-          <summary>{t("play.curl")}</summary>
-          <pre tabIndex={0}>{asCurl(talk.request)}</pre>
-        </details>
+        <TalkTexts request={talk.shown} />
       </div>
     </div>
   );
@@ -61,7 +59,8 @@ interface Talk {
   error: unknown;
   draft: string;
   setDraft: (draft: string) => void;
-  request: ChatRequest;
+  /** The request that would be made, or the one just made where nothing is written. */
+  shown: ChatRequest;
   send: () => void;
   stop: () => void;
   clear: () => void;
@@ -72,6 +71,7 @@ function useTalk(model: string, settings: TalkSettings): Talk {
   const [answer, setAnswer] = useState<Answer | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [draft, setDraft] = useState("");
+  const [made, setMade] = useState<ChatRequest | null>(null);
   const stopper = useRef(new AbortController());
   const request = requestOf(model, settings, turns, draft);
   const mayAsk = draft.trim() !== "" && answer === null && wrongIn(settings).length === 0;
@@ -80,6 +80,7 @@ function useTalk(model: string, settings: TalkSettings): Talk {
   async function speak() {
     stopper.current = new AbortController();
     setError(null);
+    setMade(request);
     setAnswer(NO_ANSWER);
     const { said, error: refused } = await tell(request, stopper.current.signal, setAnswer);
     setError(refused);
@@ -91,15 +92,10 @@ function useTalk(model: string, settings: TalkSettings): Talk {
   }
 
   return {
-    ...{ turns, answer, error, draft, setDraft, request },
+    ...{ turns, answer, error, draft, setDraft },
+    shown: draft.trim() === "" && made !== null ? made : request,
     send: () => void (mayAsk && speak()),
     stop: () => stopper.current.abort(),
-    clear: () => (stopper.current.abort(), setTurns([]), setError(null)),
+    clear: () => (stopper.current.abort(), setTurns([]), setMade(null), setError(null)),
   };
-}
-
-function asCurl(request: ChatRequest): string {
-  const address = new URL("../v1/chat/completions", location.href.split("#")[0]).href;
-  const body = JSON.stringify(bodyOf(request), null, 2).replaceAll("'", "'\\''");
-  return `curl -N '${address}' \\\n  -H "Authorization: Bearer $MODELMILL_TOKEN" \\\n  -H 'Content-Type: application/json' \\\n  -d '${body}'`;
 }
