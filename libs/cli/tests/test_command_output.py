@@ -120,6 +120,7 @@ DOCUMENTS = {
     "mill moderation revert": "--shared",
     "mill capacity": "--rps 5 --p95 3000",
     "mill whoami": "",
+    "mill feedback": "req-0b8f --rating good",
 }
 """Commands that print one document, and their arguments."""
 REFUSED = {
@@ -129,6 +130,7 @@ REFUSED = {
     "mill jobs candidates": "no search that has ended",
     "mill jobs watch": "cancelled",
     "mill batch cancel": "has succeeded",
+    "mill feedback": "no request 'req-0b8f' of this tenant",
 }
 """What the gateway's faked peers have not made; the command came to them."""
 EMPTY = {"mill data list", "mill webhooks deliveries", "mill moderation versions"}

@@ -26,6 +26,7 @@ from modelmill_cli.commands import (
     demo,
     doctor,
     evaluate,
+    feedback,
     files,
     jobs,
     keys,
@@ -67,6 +68,7 @@ app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
 app.command("demo")(demo.demo)
 app.command("doctor")(doctor.doctor)
+app.command("feedback")(feedback.feedback)
 app.command("run")(recipes.run)
 app.command("capacity")(capacity.capacity)
 app.command("token")(keys.token)
