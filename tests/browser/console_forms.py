@@ -1,5 +1,6 @@
 """A search for an objective as optimizer-builder records it, and forms of a model."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf.json_format import ParseDict
@@ -40,10 +41,12 @@ SUMMARY: dict[str, Any] = {
 }
 
 
-def search(gateway: LiveGateway) -> str:
-    """A search that has found the points above; its id."""
+def search(gateway: LiveGateway, points: Sequence[dict[str, Any]] = SUMMARY["points"]) -> str:
+    """A search that has found these points; its id."""
     job = ask(gateway, gateway.token(), "POST", "/v1/optimizations", model="default", **ORDER)
-    made = ParseDict({"digest": f"sha256:{'5' * 64}", "summary": SUMMARY}, JobResult())
+    made = ParseDict(
+        {"digest": f"sha256:{'5' * 64}", "summary": SUMMARY | {"points": points}}, JobResult()
+    )
     gateway.say_state(job["id"], JOB_STATUS_SUCCEEDED, kind="optimize", result=made)
     return str(job["id"])
 

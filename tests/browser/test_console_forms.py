@@ -1,13 +1,17 @@
 """Forms in the console: a Pareto chart of a search's candidates and of a model's forms."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import HOSTILE
-from tests.browser.console_forms import say_forms, search
+from tests.browser.console_forms import point, say_forms, search
 from tests.browser.console_place import complaints, open_place
 from tests.browser.live_gateway import TENANT, LiveGateway
 from tests.browser.watched_page import WatchedPage
+
+Box = Mapping[str, float]
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +92,47 @@ def test_forms_of_a_model_are_on_its_page_in_both_languages(
     expect(row(page, "openvino-int8")).to_contain_text("1.6 x (1.4 to 1.8)")
     page.get_by_label("Language").select_option("zh")
     expect(page.get_by_role("heading", name="此模型的各种形式")).to_be_visible()
+
+
+def test_names_of_near_points_cover_neither_each_other_nor_other_marks(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    near = [point("source", 200, 400, 0.0)]
+    near += [point(f"openvino-int8-g{n}", 74 + n / 9, 148 + n / 3, 0.01) for n in range(8)]
+    job_id = search(gateway, near)
+    page = open_place(watched, gateway, f"/jobs/{job_id}", gateway.token())
+    drawn = chart(page, "Candidates of the search")
+    expect(drawn.locator(".mark")).to_have_count(9)
+    for cost in ("p95_ms", "size_mb"):
+        page.get_by_label("Cost").select_option(cost)
+        names = [each.bounding_box() for each in drawn.locator(".mark text").all()]
+        dots = [each.bounding_box() for each in drawn.locator(".dot").all()]
+        boxes = [each for each in (*names, *dots) if each is not None]
+
+        assert len(boxes) == 18
+        met = [(one, two) for one, two in pairs(boxes[:9], boxes) if meet(one, two)]
+        assert met == []
+        frame = drawn.locator("svg").bounding_box()
+        assert frame is not None
+        assert all(each["x"] + each["width"] <= frame["x"] + frame["width"] for each in boxes)
+
+
+def pairs(names: Sequence[Box], boxes: Sequence[Box]) -> list[tuple[Box, Box]]:
+    """Each name beside what is no point of its own: the same place of the second half."""
+    own = len(names)
+    return [
+        (name, other)
+        for n, name in enumerate(names)
+        for m, other in enumerate(boxes)
+        if m > n and m != n + own
+    ]
+
+
+def meet(one: Box, other: Box) -> bool:
+    return all(
+        one[start] < other[start] + other[size] and other[start] < one[start] + one[size]
+        for start, size in (("x", "width"), ("y", "height"))
+    )
 
 
 def test_a_model_without_builds_has_no_chart(watched: WatchedPage, gateway: LiveGateway):

@@ -4,6 +4,7 @@ import type { ScoreEstimate } from "../api/job_comparison";
 import { figure } from "../format";
 import { named, t } from "../i18n";
 import { addressOf } from "../routing";
+import { labelPlaces, type LabelPlace } from "./label_places";
 
 const WIDTH = 680;
 const HEIGHT = 340;
@@ -13,6 +14,10 @@ const TOP = 28;
 const BOTTOM = 48;
 const TICKS = 4;
 const RADIUS = 6;
+const LABEL_MIDDLE = 4;
+const FAR = 24;
+/** Names may stand beside the axes' lines, and not over what stands below and left of them. */
+const FRAME = { left: LEFT, right: WIDTH, top: TOP, bottom: HEIGHT - BOTTOM, radius: RADIUS + 2 };
 
 interface ParetoChartProps {
   title: string;
@@ -41,6 +46,7 @@ export function ParetoChart({ title, of, forms, cost, loss }: ParetoChartProps) 
   const x: Scale = (value) => LEFT + (WIDTH - LEFT - RIGHT) * ((value - columns[0]) / (columns[1] - columns[0]));
   const y: Scale = (value) => HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * ((value - rows[0]) / (rows[1] - rows[0]));
   const points: Point[] = known.map((each) => ({ ...each, x: x(each.cost.value), y: y(each.loss.value) }));
+  const labels = labelPlaces(points.map(({ x, y, ...point }) => ({ x, y, name: nameOf(point) })), FRAME);
   return (
     <div class="overflow-auto" role="group" tabIndex={0} aria-label={title}>
       <svg class="pareto" role="presentation" width={WIDTH} height={HEIGHT} viewBox={`0 0 ${WIDTH} ${HEIGHT}`}>
@@ -62,8 +68,8 @@ export function ParetoChart({ title, of, forms, cost, loss }: ParetoChartProps) 
           </g>
         )}
         <polyline class="frontier" points={frontierOf(points)} />
-        {points.map((point) => (
-          <Mark key={point.number} point={point} x={x} y={y} cost={cost} loss={loss} />
+        {points.map((point, n) => (
+          <Mark key={point.number} point={point} label={labels[n] ?? point} x={x} y={y} cost={cost} loss={loss} />
         ))}
       </svg>
     </div>
@@ -131,6 +137,8 @@ function ticksOf([least, most]: readonly [number, number]): number[] {
 
 interface MarkProps {
   point: Point;
+  /** Where its name stands. */
+  label: LabelPlace;
   x: Scale;
   y: Scale;
   cost: Measure;
@@ -138,9 +146,9 @@ interface MarkProps {
 }
 
 /** A form: shape, not colour alone, says what it is. One that is kept leads to its page. */
-function Mark({ point, x, y, cost, loss }: MarkProps) {
-  const { number, of } = point;
-  const name = `${number} ${of.form}`;
+function Mark({ point, label, x, y, cost, loss }: MarkProps) {
+  const { of } = point;
+  const name = nameOf(point);
   const says = [name, estimateText(point.cost, cost), estimateText(point.loss, loss), placeText(point)].join(", ");
   const shown = (
     <>
@@ -152,7 +160,8 @@ function Mark({ point, x, y, cost, loss }: MarkProps) {
       ) : (
         <circle class="dot" cx={point.x} cy={point.y} r={RADIUS} />
       )}
-      <text x={point.x + 12} y={point.y - 8}>
+      {isFar(label, point) && <line class="leader" x1={point.x} y1={point.y} x2={label.x} y2={label.y - LABEL_MIDDLE} />}
+      <text x={label.x} y={label.y}>
         {name}
       </text>
     </>
@@ -167,6 +176,15 @@ function Mark({ point, x, y, cost, loss }: MarkProps) {
       {shown}
     </g>
   );
+}
+
+function nameOf({ number, of }: Pick<PlacedForm, "number" | "of">): string {
+  return `${number} ${of.form}`;
+}
+
+/** Whether a line must say whose name it is. */
+function isFar(label: LabelPlace, { y }: Point): boolean {
+  return Math.abs(label.y - LABEL_MIDDLE - y) > FAR;
 }
 
 function crossOf({ x, y }: Point): string {
