@@ -1,6 +1,7 @@
 /** Streamed answers of models, how fast they came, and what the policy said of them. */
 import { ApiError, send } from "./client";
 import { eventsIn } from "./server_events";
+import type { LogprobToken } from "./token_probabilities";
 import type { Rule } from "./types";
 
 export interface Turn {
@@ -20,6 +21,8 @@ export interface ChatRequest {
   max_tokens: number;
   tools?: unknown[];
   response_format?: object;
+  logprobs?: true;
+  top_logprobs?: number;
 }
 
 export interface ToolCall {
@@ -45,11 +48,13 @@ export interface Answer {
   totalMs: number | null;
   /** Tokens of the answer, known at its end. */
   tokens: number | null;
+  /** How likely each was; null where nobody asked. */
+  logprobs: readonly LogprobToken[] | null;
 }
 
 export const NO_ANSWER: Answer = {
   ...{ text: "", calls: [], marks: [], finishReason: "", version: "", requestId: "" },
-  ...{ firstTokenMs: null, totalMs: null, tokens: null },
+  ...{ firstTokenMs: null, totalMs: null, tokens: null, logprobs: null },
 };
 
 interface CallPart {
@@ -57,8 +62,14 @@ interface CallPart {
   function?: { name?: string; arguments?: string };
 }
 
+interface ChunkChoice {
+  delta?: { content?: string; tool_calls?: CallPart[] };
+  logprobs?: { content: LogprobToken[] } | null;
+  finish_reason?: string | null;
+}
+
 interface Chunk {
-  choices?: { delta?: { content?: string; tool_calls?: CallPart[] }; finish_reason?: string | null }[];
+  choices?: ChunkChoice[];
   system_fingerprint?: string;
   usage?: { completion_tokens: number } | null;
   moderation?: Record<"input" | "output", { results?: Verdict[] }>;
@@ -80,7 +91,8 @@ export function bodyOf(request: ChatRequest): object {
 export async function* answers(request: ChatRequest, stop: AbortSignal): AsyncGenerator<Answer> {
   const start = performance.now();
   const reply = await send("/v1/chat/completions", { method: "POST", body: bodyOf(request), signal: stop });
-  let answer: Answer = { ...NO_ANSWER, requestId: reply.headers.get("x-request-id") ?? "" };
+  const requestId = reply.headers.get("x-request-id") ?? "";
+  let answer: Answer = { ...NO_ANSWER, requestId, logprobs: request.logprobs ? [] : null };
   for await (const event of eventsIn(reply)) {
     if (event.data === "[DONE]") return;
     answer = grown(answer, JSON.parse(event.data) as Chunk, performance.now() - start);
@@ -144,6 +156,7 @@ function grown(answer: Answer, chunk: Chunk, passedMs: number): Answer {
     firstTokenMs: answer.firstTokenMs ?? (isSaid ? passedMs : null),
     totalMs: choice?.finish_reason ? passedMs : answer.totalMs,
     tokens: chunk.usage?.completion_tokens ?? answer.tokens,
+    logprobs: answer.logprobs && [...answer.logprobs, ...(choice?.logprobs?.content ?? [])],
   };
 }
 

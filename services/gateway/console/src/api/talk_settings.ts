@@ -1,5 +1,6 @@
 /** What stands around a talk: system prompt, sampling, tools and the schema of the answer. */
 import type { ChatRequest, Told, Turn } from "./chat";
+import { fieldsFor, type TokenAbility } from "./token_probabilities";
 
 export interface TalkSettings {
   system: string;
@@ -8,9 +9,14 @@ export interface TalkSettings {
   /** JSON as it is typed; empty for none. */
   tools: string;
   schema: string;
+  /** Whether the probabilities of tokens are asked for. */
+  probabilities: boolean;
 }
 
-export const USUAL_SETTINGS: TalkSettings = { system: "", temperature: 0.7, maxTokens: 256, tools: "", schema: "" };
+export const USUAL_SETTINGS: TalkSettings = {
+  ...{ system: "", temperature: 0.7, maxTokens: 256, tools: "", schema: "" },
+  probabilities: false,
+};
 /** Fields that hold JSON. */
 export const JSON_FIELDS = ["tools", "schema"] as const;
 export type JsonField = (typeof JSON_FIELDS)[number];
@@ -41,11 +47,24 @@ function read(text: string): unknown {
   }
 }
 
+/** Why no probabilities come although somebody wants them; null where they do. */
+export function whyNoProbabilities(settings: TalkSettings, ability: TokenAbility): "prob.no_engine" | "prob.no_tools" | null {
+  if (!settings.probabilities) return null;
+  if (ability.hasProbabilities === false) return "prob.no_engine";
+  return toolsIn(settings) ? "prob.no_tools" : null;
+}
+
+export interface AskedModel {
+  model: string;
+  ability: TokenAbility;
+}
+
 /** What a model is asked next; what is wrong is left out. */
-export function requestOf(model: string, settings: TalkSettings, turns: readonly Told[], draft: string): ChatRequest {
+export function requestOf(asked: AskedModel, settings: TalkSettings, turns: readonly Told[], draft: string): ChatRequest {
   const [tools, schema] = [toolsIn(settings), schemaIn(settings)];
   const system: Turn[] = settings.system ? [{ role: "system", content: settings.system }] : [];
   const said = turns.map(({ role, content }) => ({ role, content }));
+  const { model, ability } = asked;
   return {
     model,
     messages: [...system, ...said, { role: "user", content: draft }],
@@ -53,5 +72,6 @@ export function requestOf(model: string, settings: TalkSettings, turns: readonly
     max_tokens: settings.maxTokens,
     ...(tools ? { tools } : {}),
     ...(schema ? { response_format: { type: "json_schema", json_schema: { name: SCHEMA_NAME, schema } } } : {}),
+    ...(settings.probabilities && !tools ? fieldsFor(ability) : {}),
   };
 }

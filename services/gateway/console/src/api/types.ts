@@ -87,6 +87,8 @@ export interface Version {
   context_tokens: number;
   metrics: Record<string, number>;
   loading: Loading | null;
+  /** What the engine that loaded it last can do; null until one has. */
+  capabilities: { logprobs: boolean; top_logprobs: number } | null;
 }
 
 export interface ModelList {

@@ -2,7 +2,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { NO_ANSWER, tell, turnsOf, type Answer, type ChatRequest, type Told } from "../api/chat";
 import { useLoaded } from "../api/loaded";
-import { USUAL_SETTINGS, requestOf, wrongIn, type TalkSettings } from "../api/talk_settings";
+import { USUAL_SETTINGS, requestOf, whyNoProbabilities, wrongIn, type AskedModel, type TalkSettings } from "../api/talk_settings";
+import { abilityOf } from "../api/token_probabilities";
 import type { ModelList } from "../api/types";
 import { t } from "../i18n";
 import { Empty, Refusal, Shown } from "../parts/states";
@@ -12,8 +13,11 @@ import { AskForm, Conversation } from "../parts/talk_turns";
 import { addressOf } from "../routing";
 import { AnswerFeedback } from "./answer_feedback";
 
+const RELOAD_SECONDS = 30;
+
 export function PlaygroundPage() {
-  const models = useLoaded<ModelList>("/v1/models");
+  // What an engine can do is known once it has loaded a version, which a first question may make it do.
+  const models = useLoaded<ModelList>("/v1/models", RELOAD_SECONDS);
   return (
     <>
       <h1>{t("nav.playground")}</h1>
@@ -30,11 +34,17 @@ export function PlaygroundPage() {
 function Playground({ list }: { list: ModelList }) {
   const [model, setModel] = useState(list.data[0]?.id ?? "");
   const [settings, setSettings] = useState<TalkSettings>(USUAL_SETTINGS);
-  const talk = useTalk(model, settings);
+  const asked = { model, ability: abilityOf(list, model) };
+  const talk = useTalk(asked, settings);
+  const why = whyNoProbabilities(settings, asked.ability);
   if (!model) return <Empty words={t("model.none")} command="mill models import PATH" />;
   return (
     <div class="playground">
-      <TalkSettingsForm settings={settings} change={(part) => setSettings({ ...settings, ...part })}>
+      <TalkSettingsForm
+        settings={settings}
+        change={(part) => setSettings({ ...settings, ...part })}
+        note={why && <p role="note">{t(why)}</p>}
+      >
         <ModelSelect label={t("play.model")} list={list} value={model} change={setModel} />
       </TalkSettingsForm>
       <div>
@@ -66,14 +76,14 @@ interface Talk {
   clear: () => void;
 }
 
-function useTalk(model: string, settings: TalkSettings): Talk {
+function useTalk(asked: AskedModel, settings: TalkSettings): Talk {
   const [turns, setTurns] = useState<readonly Told[]>([]);
   const [answer, setAnswer] = useState<Answer | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [draft, setDraft] = useState("");
   const [made, setMade] = useState<ChatRequest | null>(null);
   const stopper = useRef(new AbortController());
-  const request = requestOf(model, settings, turns, draft);
+  const request = requestOf(asked, settings, turns, draft);
   const mayAsk = draft.trim() !== "" && answer === null && wrongIn(settings).length === 0;
   useEffect(() => () => stopper.current.abort(), []);
 

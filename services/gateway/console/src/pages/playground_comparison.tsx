@@ -2,9 +2,10 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { NO_ANSWER, tell, turnsOf, type Answer, type Told } from "../api/chat";
 import { useLoaded } from "../api/loaded";
-import { USUAL_SETTINGS, requestOf, wrongIn, type TalkSettings } from "../api/talk_settings";
+import { USUAL_SETTINGS, requestOf, whyNoProbabilities, wrongIn, type TalkSettings } from "../api/talk_settings";
+import { abilityOf } from "../api/token_probabilities";
 import type { ModelList } from "../api/types";
-import { t } from "../i18n";
+import { t, type MessageKey } from "../i18n";
 import { Empty, Refusal, Shown } from "../parts/states";
 import { ModelSelect, TalkSettingsForm } from "../parts/talk_settings";
 import { AskForm, Conversation } from "../parts/talk_turns";
@@ -13,9 +14,10 @@ import { AnswerFeedback } from "./answer_feedback";
 
 const LEAST = 2;
 const MOST = 4;
+const RELOAD_SECONDS = 30;
 
 export function PlaygroundComparisonPage() {
-  const models = useLoaded<ModelList>("/v1/models");
+  const models = useLoaded<ModelList>("/v1/models", RELOAD_SECONDS);
   return (
     <>
       <h1>{t("play.compare_title")}</h1>
@@ -43,7 +45,15 @@ function SideBySide({ list }: { list: ModelList }) {
       </details>
       <div class="columns">
         {columns.map((column, n) => (
-          <ColumnTalk key={column.key} of={column} number={n + 1} list={list} talks={talks} mayGo={columns.length > LEAST} />
+          <ColumnTalk
+            key={column.key}
+            of={column}
+            number={n + 1}
+            list={list}
+            talks={talks}
+            mayGo={columns.length > LEAST}
+            why={whyNoProbabilities(settings, abilityOf(list, column.model))}
+          />
         ))}
       </div>
       {columns.length < MOST && (
@@ -65,13 +75,16 @@ interface ColumnProps {
   talks: Talks;
   /** Whether enough others are left. */
   mayGo: boolean;
+  /** Why no probabilities of its tokens come. */
+  why: MessageKey | null;
 }
 
-function ColumnTalk({ of, number, list, talks, mayGo }: ColumnProps) {
+function ColumnTalk({ of, number, list, talks, mayGo, why }: ColumnProps) {
   const { key, model, turns, answer, error } = of;
   return (
     <section class="column" aria-label={t("play.column", { n: number, model })}>
       <ModelSelect label={t("play.model_n", { n: number })} list={list} value={model} change={(chosen) => talks.choose(key, chosen)} />
+      {why && <p role="note">{t(why)}</p>}
       <Conversation
         label={`${t("play.conversation")} ${number}`}
         turns={turns}
@@ -136,7 +149,7 @@ function modelsAsked(list: ModelList): string[] {
 function useTalks(list: ModelList, settings: TalkSettings): Talks {
   const [columns, setColumns] = useState<readonly Column[]>(() => modelsAsked(list).map(columnOf));
   const [draft, setDraft] = useState("");
-  const speaking = useSpeaking(setColumns);
+  const speaking = useSpeaking(list, setColumns);
   const mayAsk = draft.trim() !== "" && wrongIn(settings).length === 0 && columns.every((each) => each.answer === null);
   const models = columns.map((each) => each.model).join(",");
   useEffect(() => location.replace(addressOf("playground", "compare", { models })), [models]);
@@ -169,7 +182,9 @@ interface Speaking {
   stopOne: (key: number) => void;
 }
 
-function useSpeaking(setColumns: (change: (old: readonly Column[]) => readonly Column[]) => void): Speaking {
+type ChangeColumns = (change: (old: readonly Column[]) => readonly Column[]) => void;
+
+function useSpeaking(list: ModelList, setColumns: ChangeColumns): Speaking {
   const stoppers = useRef(new Map<number, AbortController>());
   const stop = () => stoppers.current.forEach((each) => each.abort());
   const put = (key: number, part: Partial<Column>) =>
@@ -180,7 +195,7 @@ function useSpeaking(setColumns: (change: (old: readonly Column[]) => readonly C
     const stopper = new AbortController();
     stoppers.current.set(key, stopper);
     put(key, { error: null, answer: NO_ANSWER });
-    const request = requestOf(model, settings, turns, question);
+    const request = requestOf({ model, ability: abilityOf(list, model) }, settings, turns, question);
     const { said, error } = await tell(request, stopper.signal, (answer) => put(key, { answer }));
     put(key, { answer: null, error, ...(said ? { turns: [...turns, ...turnsOf(question, said)] } : {}) });
     return said !== null;

@@ -15,11 +15,13 @@ const EXAMPLES: Record<JsonField, string> = {
 interface TalkSettingsProps {
   settings: TalkSettings;
   change: (part: Partial<TalkSettings>) => void;
+  /** What is to be said of the probabilities of tokens. */
+  note?: ComponentChildren;
   /** Fields that come first. */
   children?: ComponentChildren;
 }
 
-export function TalkSettingsForm({ settings, change, children }: TalkSettingsProps) {
+export function TalkSettingsForm({ settings, change, note, children }: TalkSettingsProps) {
   const { system, temperature, maxTokens } = settings;
   const wrong = wrongIn(settings);
   return (
@@ -33,6 +35,16 @@ export function TalkSettingsForm({ settings, change, children }: TalkSettingsPro
         <NumberField label={t("play.temperature")} value={temperature} max={2} step={0.1} change={(value) => change({ temperature: value })} />
         <NumberField label={t("play.max_tokens")} value={maxTokens} max={MOST_TOKENS} step={1} change={(value) => change({ maxTokens: value })} />
       </div>
+      <label>
+        <input
+          type="checkbox"
+          role="switch"
+          checked={settings.probabilities}
+          onChange={(event) => change({ probabilities: event.currentTarget.checked })}
+        />
+        {t("prob.ask")}
+      </label>
+      {note}
       <details>
         <summary>{t("play.more")}</summary>
         {JSON_FIELDS.map((name) => (

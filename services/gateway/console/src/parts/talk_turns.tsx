@@ -1,8 +1,11 @@
 /** Turns of a talk: what was asked and said, how fast, with marks where the policy matched. */
 import type { ComponentChildren } from "preact";
+import { useMemo } from "preact/hooks";
 import { tokensPerSecond, type Answer, type Told, type Turn } from "../api/chat";
+import { shownTokens } from "../api/token_probabilities";
 import { figure, shortTime } from "../format";
 import { t } from "../i18n";
+import { TokenText } from "./token_text";
 
 interface ConversationProps {
   label: string;
@@ -41,9 +44,7 @@ function TurnText({ role, text, answer, isGrowing = false, children }: TurnProps
       <small>
         {role === "user" ? t("play.you") : t("play.assistant")} {answer?.version && <code>{answer.version}</code>}
       </small>
-      <p class="text" aria-busy={isGrowing && !text}>
-        {text}
-      </p>
+      <AnswerText text={text} answer={answer} isGrowing={isGrowing} />
       {answer?.calls.map((call, n) => (
         <p key={n}>
           {t("play.call")}{" "}
@@ -61,6 +62,24 @@ function TurnText({ role, text, answer, isGrowing = false, children }: TurnProps
       {answer && <Speed of={answer} />}
       {children}
     </article>
+  );
+}
+
+/** By its tokens once it has ended, where they are known and are all of it. */
+function AnswerText({ text, answer, isGrowing }: Pick<TurnProps, "text" | "answer"> & { isGrowing: boolean }) {
+  const tokens = useMemo(() => (isGrowing ? [] : shownTokens(answer?.logprobs ?? [])), [answer, isGrowing]);
+  const isTold = tokens.length > 0;
+  const isAll = isTold && tokens.map((each) => each.text).join("") === text;
+  return (
+    <>
+      {!isAll && (
+        <p class="text" aria-busy={isGrowing && !text}>
+          {text}
+        </p>
+      )}
+      {isTold && <TokenText tokens={tokens} />}
+      {!isTold && !isGrowing && answer?.logprobs && <small class="speed">{t("prob.none_came")}</small>}
+    </>
   );
 }
 
