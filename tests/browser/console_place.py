@@ -15,6 +15,8 @@ PLACES = (
     "/",
     "/jobs",
     "/jobs/new?model=mv-base",
+    "/jobs/new?kind=evaluate&model=default",
+    "/jobs/new?kind=optimize&model=default",
     "/jobs/compare",
     "/datasets",
     "/datasets/new",

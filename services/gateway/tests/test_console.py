@@ -16,7 +16,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SCRIPT = b"1" * 1000
 SOURCE = Path(__file__).parents[1] / "console" / "src"
 LOCALES = SOURCE / "locales"
-LEFT_OUT = re.compile(r"LEFT_OUT = \[(.*?)\]", re.DOTALL)
+HINTS = LOCALES / "hints"
+LEFT_OUT = re.compile(r"LEFT_OUT\w* = \[(.*?)\]", re.DOTALL)
+FORMS = {
+    "train": ("FineTuningBody", "trainings.ts"),
+    "evaluate": ("EvaluationBody", "order_estimates.ts"),
+    "optimize": ("OptimizationBody", "order_estimates.ts"),
+}
+"""The schema that a form is of, and the code that leaves fields out, by the names of hints."""
 
 
 @pytest.fixture
@@ -103,13 +110,6 @@ async def test_both_languages_have_the_same_messages_with_the_same_values():
     assert all(said.strip() for each in catalogs for said in each.values())
 
 
-def left_out_of_the_form() -> set[str]:
-    """Paths of fields that the training form does not ask for, as its own code names them."""
-    found = LEFT_OUT.search((SOURCE / "api" / "trainings.ts").read_text("utf-8"))
-    assert found is not None
-    return set(re.findall(r'"([\w.]+)"', found[1]))
-
-
 def branches_of(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Schemas of which one has to fit, without references."""
     if "$ref" in schema:
@@ -122,24 +122,58 @@ def branches_of(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield schema
 
 
-def described_fields(schema: dict[str, Any], group: str = "") -> Iterator[str]:
-    """Paths of the fields that a form of the schema shows with a description."""
+def fields_of(form: str) -> dict[str, str]:
+    """What a person reads of a form's fields in English, by their paths."""
+    name, source = FORMS[form]
+    found = LEFT_OUT.search((SOURCE / "api" / source).read_text("utf-8"))
+    assert found is not None
+    left_out = {*re.findall(r'"([\w.]+)"', found[1])}
+    return dict(described_fields(document()["components"]["schemas"][name], left_out))
+
+
+def described_fields(
+    schema: dict[str, Any], left_out: set[str], group: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Fields that a form of the schema shows with a description: path and description."""
     for name, own in schema["properties"].items():
         path = f"{group}.{name}" if group else name
         branches = [*branches_of(own)]
         inner = [each for each in branches if "properties" in each]
-        if path in left_out_of_the_form():
+        if path in left_out:
             continue
         if inner:
-            yield from described_fields(inner[0], path)
+            yield from described_fields(inner[0], left_out, path)
         elif own.get("description") and all(each.get("type") != "object" for each in branches):
-            yield path
+            yield path, own["description"]
 
 
-async def test_every_field_of_the_training_form_has_a_hint_in_chinese_and_no_hint_is_left_over():
-    wanted = set(described_fields(document()["components"]["schemas"]["FineTuningBody"]))
-    hints = json.loads((LOCALES / "hints" / "zh.json").read_text("utf-8"))
+def hints(form: str, language: str) -> dict[str, str]:
+    found: dict[str, str] = json.loads((HINTS / f"{form}.{language}.json").read_text("utf-8"))
+    return found
 
-    assert {"model", "hyperparameters.lora_rank", "limits.patience"} < wanted
-    assert sorted(wanted ^ set(hints)) == []
-    assert all(re.search(r"[\u4e00-\u9fff]", hint) for hint in hints.values())
+
+@pytest.mark.parametrize(
+    ("form", "some"),
+    [
+        ("train", {"model", "hyperparameters.lora_rank", "limits.patience"}),
+        ("evaluate", {"compare_to", "measures"}),
+        ("optimize", {"target_form", "objective.p95_ms", "load.in_flight"}),
+    ],
+)
+async def test_every_field_of_a_form_has_a_hint_in_chinese_and_no_hint_is_left_over(
+    form: str, some: set[str]
+):
+    wanted, chinese = set(fields_of(form)), hints(form, "zh")
+
+    assert some < wanted
+    assert sorted(wanted ^ set(chinese)) == []
+    assert all(re.search(r"[\u4e00-\u9fff]", hint) for hint in chinese.values())
+
+
+@pytest.mark.parametrize("form", FORMS)
+async def test_no_hint_is_the_translation_of_an_english_one_that_has_changed(form: str):
+    """Who changes a description looks at its Chinese hint, and keeps the new English beside it."""
+    translated, said = hints(form, "en"), fields_of(form)
+    changed = {path: text for path, text in said.items() if translated.get(path) != text}
+    assert changed == {}, f"mend these in {form}.zh.json, then keep them in {form}.en.json"
+    assert set(translated) == set(said)

@@ -1,7 +1,6 @@
 /** Words of the console in the language that was chosen; `locales/` has them. */
 import { language, type Language } from "./preferences";
 import en from "./locales/en.json";
-import zhHints from "./locales/hints/zh.json";
 import zh from "./locales/zh.json";
 
 export type MessageKey = keyof typeof en;
@@ -11,14 +10,6 @@ const CATALOGS: Record<Language, Record<MessageKey, string>> = { en, zh };
 /** The message, with what stands in braces replaced by values. */
 export function t(key: MessageKey, values: Record<string, string | number> = {}): string {
   return CATALOGS[language.value][key].replaceAll(/\{(\w+)\}/g, (_, name: string) => String(values[name] ?? ""));
-}
-
-/** What fields of a training order mean, by their paths. `/openapi.json` has it in English. */
-const HINTS: Partial<Record<Language, Record<string, string>>> = { zh: zhHints };
-
-/** What the field at a path means; null where only the API's own description says it. */
-export function hintOf(path: string): string | null {
-  return HINTS[language.value]?.[path] ?? null;
 }
 
 /** The message for a state that the API names, or its own name for one that is newer than the console. */

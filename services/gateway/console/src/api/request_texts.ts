@@ -21,13 +21,13 @@ export function curlOf(path: string, body: object, command = "curl"): string {
 }
 
 /** With the client that the gateway has for programs; it reads MODELMILL_TOKEN. */
-export function asPython(body: JsonObject): string {
+export function asPython(body: JsonObject, call = "fine_tuning.jobs.create"): string {
   const fields = Object.entries(body).map(([name, value]) => `        ${name}=${python(value, 2 * INDENT)},`);
   return [
     "from modelmill_client import Modelmill",
     "",
     `with Modelmill(${JSON.stringify(gateway())}) as client:  # token: MODELMILL_TOKEN`,
-    "    job = client.fine_tuning.jobs.create(",
+    `    job = client.${call}(`,
     ...fields,
     "    )",
     `    print(job["id"])`,

@@ -18,8 +18,8 @@ import { KeysPage } from "./keys";
 import { ModelPage } from "./model";
 import { ModelsPage } from "./models";
 import { NewDatasetPage } from "./new_dataset";
+import { NewJobPage } from "./new_job";
 import { NewKeyPage } from "./new_key";
-import { NewTrainingPage } from "./new_training";
 import { OperationsPage } from "./operations";
 import { PlaygroundPage } from "./playground";
 import { PlaygroundComparisonPage } from "./playground_comparison";
@@ -49,7 +49,7 @@ interface PageEntry {
 
 export const PAGES: readonly PageEntry[] = [
   { name: "", title: "nav.home", scopes: ["jobs", "models:read", "usage"], List: HomePage },
-  { name: "jobs", title: "nav.jobs", scopes: ["jobs"], List: JobsPage, One: JobPage, New: NewTrainingPage, Compare: ComparisonPage },
+  { name: "jobs", title: "nav.jobs", scopes: ["jobs"], List: JobsPage, One: JobPage, New: NewJobPage, Compare: ComparisonPage },
   {
     name: "datasets",
     title: "nav.datasets",

@@ -11,6 +11,8 @@ import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 
 const KINDS = ["train", "dataset", "optimize", "evaluate", "batch"];
+/** Ordered by forms of their own. */
+const NEW_KINDS = ["evaluate", "optimize"] as const;
 const COLUMNS = ["job.id", "job.kind", "job.status", "job.created", "job.took", "job.by", "compare.compare"] as const;
 
 export function JobsPage() {
@@ -23,6 +25,14 @@ export function JobsPage() {
         <a role="button" class="small" href={addressOf("jobs", "new")}>
           {t("train.title")}
         </a>
+        {NEW_KINDS.map((each) => (
+          <span key={each}>
+            {" "}
+            <a role="button" class="secondary outline small" href={addressOf("jobs", "new", { kind: each })}>
+              {t(`order.${each}`)}
+            </a>
+          </span>
+        ))}
       </p>
       <KindFilter kind={kind} />
       <Shown of={jobs}>{(all) => <JobTable jobs={all} />}</Shown>

@@ -15,6 +15,9 @@ import { Shown } from "../parts/states";
 import { Table } from "../parts/table";
 import { ModelForms } from "./form_comparison";
 
+/** What is ordered for a version beside trainings. */
+const NEW_KINDS = ["evaluate", "optimize"] as const;
+
 export function ModelPage({ id }: { id: string }) {
   const models = useLoaded<ModelList>("/v1/models");
   const aliases = useLoaded<Page<Alias>>("/v1/aliases");
@@ -50,6 +53,13 @@ function Found({ list, id, aliases }: FoundProps) {
             {t("model.train")}
           </a>
         )}{" "}
+        {NEW_KINDS.map((kind) => (
+          <span key={kind}>
+            <a role="button" class="secondary outline small" href={addressOf("jobs", "new", { kind, model: id })}>
+              {t(`order.${kind}`)}
+            </a>{" "}
+          </span>
+        ))}
         <a role="button" class="secondary outline small" href={addressOf("aliases", "", { version: id })}>
           {t("alias.point")}
         </a>

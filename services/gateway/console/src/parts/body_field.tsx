@@ -1,6 +1,7 @@
 /** One field of a request body: its name, what is typed, what it means and what is wrong with it. */
 import type { BodyField } from "../api/body_fields";
-import { hintOf, named, t } from "../i18n";
+import { fieldTitle, hintOf, type JobForm } from "../form_words";
+import { t } from "../i18n";
 
 export interface Option {
   value: string;
@@ -8,6 +9,8 @@ export interface Option {
 }
 
 export interface BodyFieldProps {
+  /** By which its words are chosen. */
+  form: JobForm;
   field: BodyField;
   value: string;
   error: string;
@@ -17,13 +20,13 @@ export interface BodyFieldProps {
 }
 
 export function BodyFieldInput(props: BodyFieldProps) {
-  const { field, error } = props;
+  const { form, field, error } = props;
   const isFlag = field.kind === "flag";
   return (
     <div class="field">
       {isFlag && <Control {...props} />}
       <label for={idOf(field)}>
-        {named("train.field", field.name)}
+        {fieldTitle(form, field.name)}
         {field.isRequired && <span aria-hidden="true"> *</span>}
       </label>
       {!isFlag && <Control {...props} />}
@@ -32,15 +35,15 @@ export function BodyFieldInput(props: BodyFieldProps) {
           {error}
         </small>
       )}
-      <Hint of={field} />
+      <Hint form={form} of={field} />
     </div>
   );
 }
 
 /** What it means; in the language of the API's documentation where the console has no words of its own for it. */
-function Hint({ of }: { of: BodyField }) {
+function Hint({ form, of }: { form: JobForm; of: BodyField }) {
   if (!of.description) return null;
-  const hint = hintOf(of.path);
+  const hint = hintOf(form, of.path);
   return (
     <small id={`${idOf(of)}-help`} {...(hint === null ? { lang: "en" } : {})}>
       {hint ?? of.description}

@@ -1,0 +1,169 @@
+/** A new evaluation or build: a form of what the API takes, and what it would take and the request beside it. */
+import { useApiDocument } from "../api/api_document";
+import type { JsonObject } from "../api/body_values";
+import { useLoaded } from "../api/loaded";
+import {
+  BUILDS,
+  EVALUATIONS,
+  buildFields,
+  evaluationFields,
+  type BuildEstimate,
+  type EvaluationEstimate,
+} from "../api/order_estimates";
+import { asPython, curlOf } from "../api/request_texts";
+import { isVersion, type Dataset, type ModelList, type Page } from "../api/types";
+import { bytes, duration, whole } from "../format";
+import { t } from "../i18n";
+import type { Option } from "../parts/body_field";
+import { CopiedText } from "../parts/copied_text";
+import { Facts } from "../parts/facts";
+import { Shown } from "../parts/states";
+import { place } from "../routing";
+import { OrderForm } from "./order_form";
+import { EstimateBeside, EstimateRemarks } from "./order_estimate";
+
+const LISTED = 100;
+
+export function NewEvaluationPage() {
+  const [described, options, order] = [useApiDocument(), useOptions(), orderOfLink()];
+  return (
+    <>
+      <h1>{t("order.evaluate")}</h1>
+      <Shown of={described}>
+        {(document) => (
+          <OrderForm
+            key={place.value.query.toString()}
+            form="evaluate"
+            path={EVALUATIONS}
+            fields={evaluationFields(document)}
+            order={order}
+            options={options}
+            submit={t("order.evaluate_now")}
+            beside={(sent, isWrong) => (
+              <>
+                <EstimateBeside<EvaluationEstimate> path={EVALUATIONS} order={askable(sent, isWrong)} needs={t("order.evaluate_needs")}>
+                  {(estimate) => <EvaluationFacts of={estimate} />}
+                </EstimateBeside>
+                <RequestTexts path={EVALUATIONS} call="evaluations.create" order={sent} />
+              </>
+            )}
+          />
+        )}
+      </Shown>
+    </>
+  );
+}
+
+export function NewBuildPage() {
+  const [described, options, order] = [useApiDocument(), useOptions(), orderOfLink()];
+  return (
+    <>
+      <h1>{t("order.optimize")}</h1>
+      <Shown of={described}>
+        {(document) => (
+          <OrderForm
+            key={place.value.query.toString()}
+            form="optimize"
+            path={BUILDS}
+            fields={buildFields(document)}
+            order={order}
+            options={options}
+            submit={t("order.optimize_now")}
+            beside={(sent, isWrong) => (
+              <>
+                <EstimateBeside<BuildEstimate> path={BUILDS} order={isWrong ? null : sent} needs={t("order.optimize_needs")}>
+                  {(estimate) => <BuildFacts of={estimate} />}
+                </EstimateBeside>
+                <RequestTexts path={BUILDS} call="optimizations.create" order={sent} />
+              </>
+            )}
+          />
+        )}
+      </Shown>
+    </>
+  );
+}
+
+/** Without rows there is nothing to estimate, which no field alone says. */
+function askable(sent: JsonObject, isWrong: boolean): JsonObject | null {
+  return isWrong || !sent.dataset_id ? null : sent;
+}
+
+function EvaluationFacts({ of }: { of: EvaluationEstimate }) {
+  const rows = of.rows === null ? t("order.at_most", { n: whole(of.most_rows) }) : whole(of.rows);
+  return (
+    <>
+      <Facts facts={[[t("order.rows"), rows], timeOf(of.seconds), memoryOf(of)]} />
+      <EstimateRemarks of={of} byJobs={t("order.by_jobs")} />
+    </>
+  );
+}
+
+function BuildFacts({ of }: { of: BuildEstimate }) {
+  const { target_form, test_rows, built_bytes, most_seconds } = of;
+  return (
+    <>
+      <Facts
+        facts={[
+          [t("model.form"), target_form ?? t("order.searched")],
+          [t("order.size"), built_bytes === null ? t("cap.unknown") : t("estimate.about", { time: bytes(built_bytes) })],
+          [t("order.test_rows"), whole(test_rows)],
+          timeOf(of.seconds),
+          [t("order.most_time"), most_seconds !== null && duration(most_seconds)],
+          memoryOf(of),
+        ]}
+      />
+      <EstimateRemarks of={of} byJobs={t("order.by_jobs")} />
+    </>
+  );
+}
+
+function timeOf(seconds: number | null): readonly [string, string] {
+  return [t("estimate.time"), seconds === null ? t("cap.unknown") : t("estimate.about", { time: duration(seconds) })];
+}
+
+function memoryOf(of: { needed_memory_bytes: number; worker_memory_bytes: number }): readonly [string, string] {
+  const words = { memory: bytes(of.needed_memory_bytes), worker: bytes(of.worker_memory_bytes) };
+  return [t("estimate.memory"), t("estimate.of_worker", words)];
+}
+
+interface RequestProps {
+  path: string;
+  /** Of the client that the gateway has for programs. */
+  call: string;
+  order: JsonObject;
+}
+
+function RequestTexts({ path, call, order }: RequestProps) {
+  // What is still to be chosen has a place in the request.
+  const whole = { model: "MODEL", ...order };
+  return (
+    <section aria-labelledby="request">
+      <h2 id="request">{t("train.request")}</h2>
+      <details open>
+        <summary>curl</summary>
+        <CopiedText name="curl" text={curlOf(path, whole)} />
+      </details>
+      <details>
+        <summary>Python</summary>
+        <CopiedText name="Python" text={asPython(whole, call)} />
+      </details>
+    </section>
+  );
+}
+
+function orderOfLink(): JsonObject {
+  const { query } = place.value;
+  return { model: query.get("model"), dataset_id: query.get("dataset") };
+}
+
+/** What there is to choose from, by the paths of fields. */
+function useOptions(): Record<string, Option[] | undefined> {
+  const list = useLoaded<ModelList>("/v1/models").data?.data;
+  const found = useLoaded<Page<Dataset>>(`/v1/datasets?limit=${LISTED}`).data?.data;
+  const models = list?.map((each) => ({ value: each.id, label: isVersion(each) ? `${each.name} (${each.form}, ${each.id})` : each.id }));
+  const datasets = found
+    ?.filter((each) => each.status !== "failed" && each.status !== "cancelled")
+    .map((each) => ({ value: each.id, label: each.name ? `${each.name} (${each.id})` : each.id }));
+  return { model: models, compare_to: models, dataset_id: datasets };
+}
