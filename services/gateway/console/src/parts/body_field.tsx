@@ -99,6 +99,8 @@ function Control(props: BodyFieldProps) {
 function unsaid({ isRequired, initial, kind }: BodyField): string {
   if (isRequired) return t("field.choose");
   if (initial === null) return kind === "text" ? "" : t("field.default");
+  // An empty text or list says nothing; what it means stands below the field.
+  if (String(initial) === "") return "";
   return t("field.default_is", { value: String(initial) });
 }
 

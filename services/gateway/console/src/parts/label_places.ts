@@ -10,6 +10,8 @@ export interface LabelledPoint {
 export interface LabelPlace {
   x: number;
   y: number;
+  /** Where the text is nearest to its point. */
+  near: number;
 }
 
 interface Box {
@@ -47,7 +49,7 @@ export function labelPlaces(points: readonly LabelledPoint[], frame: Frame): Lab
 }
 
 function usual({ x, y }: LabelledPoint): LabelPlace {
-  return { x: x + GAP, y: y - 8 };
+  return { x: x + GAP, y: y - 8, near: x + GAP };
 }
 
 /** Nearest first: right and left of the point, in lines away from it. */
@@ -55,8 +57,8 @@ function tried(point: LabelledPoint): LabelPlace[] {
   const right = usual(point);
   const left = point.x - GAP - widthOf(point.name);
   return Array.from({ length: 2 * MOST_LINES }, (_, n) => (n % 2 ? 1 : -1) * Math.ceil(n / 2) * LINE_HEIGHT).flatMap((down) => [
-    { x: right.x, y: right.y + down },
-    { x: left, y: right.y + down },
+    { ...right, y: right.y + down },
+    { x: left, y: right.y + down, near: point.x - GAP },
   ]);
 }
 

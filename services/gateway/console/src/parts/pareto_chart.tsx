@@ -69,7 +69,7 @@ export function ParetoChart({ title, of, forms, cost, loss }: ParetoChartProps) 
         )}
         <polyline class="frontier" points={frontierOf(points)} />
         {points.map((point, n) => (
-          <Mark key={point.number} point={point} label={labels[n] ?? point} x={x} y={y} cost={cost} loss={loss} />
+          <Mark key={point.number} point={point} label={labels[n] ?? { ...point, near: point.x }} x={x} y={y} cost={cost} loss={loss} />
         ))}
       </svg>
     </div>
@@ -160,7 +160,7 @@ function Mark({ point, label, x, y, cost, loss }: MarkProps) {
       ) : (
         <circle class="dot" cx={point.x} cy={point.y} r={RADIUS} />
       )}
-      {isFar(label, point) && <line class="leader" x1={point.x} y1={point.y} x2={label.x} y2={label.y - LABEL_MIDDLE} />}
+      {isFar(label, point) && <line class="leader" x1={point.x} y1={point.y} x2={label.near} y2={label.y - LABEL_MIDDLE} />}
       <text x={label.x} y={label.y}>
         {name}
       </text>
