@@ -14,12 +14,6 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 RECIPE, EXPECTED = "recipe.yaml", "expected.json"
 
-PENDING = {
-    "distillation": "waits for wordnet-kinds, whose model teaches it, and for an idle machine",
-    "safety-classifier": "waits for an idle machine; `measured.json` has an earlier run",
-}
-"""Examples of which no result is expected yet, and why; `make examples-keep` measures them."""
-
 Document = dict[str, Any]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from modelmill_cli.commands.recipes import check
 
-from tests.examples.example import EXAMPLES, PENDING, Document, Example, all_examples
+from tests.examples.example import EXAMPLES, Document, Example, all_examples
 from tests.examples.result import table_of
 
 EVERY = pytest.mark.parametrize("example", all_examples(), ids=lambda it: it.name)
@@ -58,25 +58,14 @@ def test_it_is_measured_beside_another_model(example: Example) -> None:
 
 
 @EVERY
-def test_a_result_is_expected_of_it_unless_it_is_listed_as_pending(example: Example) -> None:
+def test_a_result_is_expected_of_it(example: Example) -> None:
     expected = example.expected()
     assert expected["base"] == example.recipe.base
-    has_result = expected["measured"] is not None and bool(expected["figures"])
-    has_none = (expected["measured"], expected["figures"]) == (None, [])
-    if example.name in PENDING:
-        assert has_none, f"{example.name} was measured: take it off PENDING in example.py"
-    else:
-        assert has_result, f"measure it: make examples-keep ARGS='--only {example.name}'"
+    is_measured = expected["measured"] is not None and bool(expected["figures"])
+    assert is_measured, f"measure it: make examples-keep ARGS='--only {example.name}'"
 
 
-def test_only_examples_are_pending_and_each_says_why() -> None:
-    assert PENDING.keys() <= {it.name for it in all_examples()}
-    assert [name for name, reason in PENDING.items() if len(reason.split()) < 3] == []
-
-
-@pytest.mark.parametrize(
-    "example", [it for it in all_examples() if it.name not in PENDING], ids=lambda it: it.name
-)
+@EVERY
 def test_what_is_expected_says_how_and_of_what_it_was_measured(example: Example) -> None:
     expected = example.expected()
     assert expected["measured"].keys() >= OF_A_RUN
