@@ -19,7 +19,7 @@ async def test_it_is_heard_that_all_have_caught_up(bus: Bus):
     read_models = [Datasets(bus, [DATASET_READY]) for _ in range(2)]
     following = [asyncio.create_task(each.run()) for each in read_models]
     try:
-        assert await asyncio.wait_for(caught_up(read_models, asyncio.Event()), 10)
+        assert await asyncio.wait_for(caught_up(read_models, asyncio.Event()), 60)
     finally:
         for task in following:
             task.cancel()
@@ -37,5 +37,5 @@ async def test_who_is_told_to_end_waits_no_more_for_what_never_catches_up(bus: B
 
     stopping.set()
 
-    assert not await asyncio.wait_for(waiting, 1)
+    assert not await asyncio.wait_for(waiting, 60)
     assert asyncio.all_tasks() == left

@@ -43,7 +43,7 @@ async def taken(url: str, credential: Credential, count: int) -> list[int]:
         deliveries = bus.deliveries(DEFAULT_BUILDS, [MODEL_READY], ack_wait_seconds=30)
         found = []
         for _ in range(count):
-            message = await deliveries.next(timeout=5)
+            message = await deliveries.next(timeout=60)
             assert message is not None
             await message.ack_sync()
             found.append(message.metadata.sequence.stream)

@@ -16,8 +16,8 @@ async def put(bus: Bus, webhook_id: str, number: int) -> None:
 async def test_a_message_goes_when_it_is_acknowledged_and_not_before(bus: Bus):
     await put(bus, "wh-1", 1)
     deliveries = bus.deliveries("gateway-webhooks", ["webhook.due.*"], ack_wait_seconds=0.3)
-    first = await deliveries.next(timeout=5)
-    again = await deliveries.next(timeout=5)
+    first = await deliveries.next(timeout=60)
+    again = await deliveries.next(timeout=60)
     before = (await bus.facts("WEBHOOKS")).messages
     await again.ack()
     await eventually(lambda: _messages(bus, 0))
@@ -50,10 +50,10 @@ async def test_however_many_are_put_off_the_next_is_delivered(bus: Bus):
         await put(bus, "wh-away", number)
     deliveries = bus.deliveries("gateway-webhooks", ["webhook.due.*"], ack_wait_seconds=30)
     for _ in range(1001):
-        message = await deliveries.next(timeout=5)
+        message = await deliveries.next(timeout=60)
         await message.nak(delay=60)
     await put(bus, "wh-there", 1)
-    message = await deliveries.next(timeout=5)
+    message = await deliveries.next(timeout=60)
     await deliveries.close()
 
     assert message.subject == webhook_due("wh-there")
@@ -67,7 +67,7 @@ async def test_a_subject_that_holds_too_much_loses_its_own_oldest(bus: Bus):
     for number in range(5):
         await put(bus, "wh-away", number)
     deliveries = bus.deliveries("gateway-webhooks", ["webhook.due.*"], ack_wait_seconds=30)
-    left = [await deliveries.next(timeout=5) for _ in range(4)]
+    left = [await deliveries.next(timeout=60) for _ in range(4)]
     await deliveries.close()
 
     assert [message.metadata.sequence.stream for message in left] == [1, 4, 5, 6]

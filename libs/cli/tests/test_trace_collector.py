@@ -26,7 +26,7 @@ def send_two_spans(port: int, token: str) -> str:
         f"http://127.0.0.1:{port}",
         insecure=True,
         headers={"authorization": f"Bearer {token}"},
-        timeout=2,
+        timeout=60,
     )
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "gateway"}))
     provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -15,6 +15,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobError,
 )
 from modelmill_client import ApiStatusError, JobFailedError, WaitTimeoutError
+from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -171,6 +172,12 @@ async def test_a_failed_job_is_an_error_with_its_remedy_and_a_resumed_one_is_fol
 
     await say_state(house, job["id"], tenant, status=JOB_STATUS_RUNNING, attempt=2)
     await say_state(house, job["id"], tenant, status=JOB_STATUS_SUCCEEDED, attempt=2)
+
+    # The gateway reads it at its own pace; to who follows before, the job has ended as failed.
+    async def has_succeeded() -> bool:
+        return (await client.jobs.retrieve(job["id"]))["status"] == "succeeded"
+
+    await eventually(has_succeeded)
     seen = [event["data"]["status"] async for event in client.jobs.follow(job["id"])]
     assert seen == ["failed", "running", "succeeded"]
 

@@ -85,7 +85,7 @@ class Jobs:
         stored = await self.bus.last(job_state(job_id), JobState)
         return stored.body if stored else JobState()
 
-    async def until(self, job_id: str, *statuses: int, within: float = 20.0) -> JobState:
+    async def until(self, job_id: str, *statuses: int, within: float = 60.0) -> JobState:
         async def reached() -> JobState | None:
             state = await self.state(job_id)
             return state if state.status in statuses else None

@@ -76,11 +76,12 @@ async def test_a_job_that_can_be_resumed_keeps_the_two_that_its_state_names(work
 async def test_a_job_that_is_paused_goes_on_from_what_it_kept(working, jobs, store):
     handler = ChainHandler(store)
     async with working(handler, after_success=handler.clear):
-        job = await jobs.submit(steps=60, step_seconds=0.02)
+        job = await jobs.submit(steps=60, wait_at=30)  # it does not end before it was paused
         await eventually(lambda: _has_two(jobs, job.job_id))
         await jobs.pause(job.job_id)
         await jobs.until(job.job_id, JOB_STATUS_PAUSED)
         assert await named(jobs, job.job_id) == kept(store)
+        handler._changes["wait_at"] = 0
         await jobs.resume(job.job_id)
         state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
         await eventually(lambda: not kept(store))

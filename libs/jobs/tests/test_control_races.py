@@ -162,14 +162,17 @@ async def test_a_desired_state_that_was_written_while_nobody_acted_is_seen_to_by
 
 
 async def test_a_pause_that_is_taken_back_before_the_worker_acted_costs_nothing(
-    working, jobs, store
+    working, jobs, store, tmp_path
 ):
+    go_file = tmp_path / "go"
     async with working(ChainHandler(store)):
-        job = await jobs.submit(steps=60, step_seconds=0.02)
+        # It does not end before it has been paused three times.
+        job = await jobs.submit(steps=60, wait_at=30, go_file=str(go_file))
         for _ in range(3):
             await eventually(lambda: reported(jobs, job.job_id))
             await jobs.pause(job.job_id)
             await jobs.resume(job.job_id)
+        go_file.touch()
         state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
         await eventually(jobs.all_acknowledged)
 
@@ -186,11 +189,12 @@ async def test_a_pause_that_is_taken_back_before_the_worker_acted_costs_nothing(
 async def test_a_child_that_dies_of_a_pause_that_was_taken_back_is_no_failure(
     working, jobs, store, tmp_path
 ):
-    pid_file = tmp_path / "deaf.pid"
+    pid_file, waiting_file = tmp_path / "deaf.pid", tmp_path / "waiting"
     handler = ChainHandler(store)
     async with working(handler):
-        job = await jobs.submit(deaf_at=7, pid_file=str(pid_file))
-        await eventually(lambda: reported(jobs, job.job_id))
+        job = await jobs.submit(deaf_at=7, pid_file=str(pid_file), waiting_file=str(waiting_file))
+        # A pause that came sooner would stop it as any other child.
+        await eventually(waiting_file.exists)
         await jobs.pause(job.job_id)
         pid = int(await eventually(lambda: pid_file.exists() and pid_file.read_text()))
         await jobs.resume(job.job_id)
@@ -206,8 +210,8 @@ async def test_a_run_that_is_desired_while_a_pause_is_being_written_is_not_lost(
     working, jobs, bus, tmp_path
 ):
     job = await jobs.submit()
-    deliveries = bus.deliveries(DURABLE, ["job.requested.train.>"], ack_wait_seconds=5)
-    delivery = await deliveries.next(timeout=5)
+    deliveries = bus.deliveries(DURABLE, ["job.requested.train.>"], ack_wait_seconds=60)
+    delivery = await deliveries.next(timeout=60)
     await deliveries.close()
     subject, never = job_requested("train", "acme", job.job_id), asyncio.Event()
     request = (await bus.last(subject, JobRequested)).body

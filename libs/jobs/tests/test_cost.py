@@ -48,6 +48,7 @@ async def test_seconds_of_all_claims_are_added_and_waiting_costs_nothing(bus, jo
     job = await jobs.submit()
     fence = await three_claims(bus, job.job_id)
 
+    await job_index.wait_for(fence, timeout=60)
     await eventually(lambda: took(job_index, job.job_id) == 10 + 5 + 3)
     await say(bus, job.job_id, 1020, status=JOB_STATUS_SUCCEEDED, attempt=3, fence=fence)
     await eventually(lambda: took(job_index, job.job_id) == 10 + 5 + 20)
@@ -63,7 +64,7 @@ async def test_what_a_job_took_survives_a_restart_from_a_snapshot(bus, jobs, job
     again = JobIndex(bus, Snapshots(bus))
     running = asyncio.create_task(again.run())
     try:
-        await asyncio.wait_for(again.ready.wait(), 10)
+        await asyncio.wait_for(again.ready.wait(), 60)
         assert took(again, job.job_id) == took(job_index, job.job_id) == 35
     finally:
         running.cancel()

@@ -140,6 +140,7 @@ async def test_a_broker_killed_and_restarted_in_mid_job_costs_nothing_but_time(
     start_worker()
     start_worker()
     await eventually(lambda: saved(jobs, job.job_id))
+    await job_index.wait_for(job.sequence, timeout=60)
     broker.kill()
     await broker.start()
     await eventually(

@@ -12,10 +12,10 @@ from modelmill_testkit.waiting import eventually
 
 async def test_a_long_job_keeps_its_claim_while_another_worker_looks_for_work(working, jobs, bus):
     slow, idle = InProcess(), InProcess()
-    async with working(slow, claim_seconds=0.8):
+    async with working(slow, claim_seconds=2):
         job = await jobs.submit()
         await slow.began.wait()
-        async with working(idle, claim_seconds=0.8):
+        async with working(idle, claim_seconds=2):
             # A sign of life each quarter: three claims long, and an expired one would be taken.
             await eventually(lambda: _reports(bus, job.job_id, at_least=12))
             slow.go.set()
@@ -28,11 +28,11 @@ async def test_a_long_job_keeps_its_claim_while_another_worker_looks_for_work(wo
 
 async def test_a_second_delivery_of_a_job_in_good_hands_is_put_off(working, jobs):
     slow, idle = InProcess(), InProcess()
-    async with working(slow):
+    async with working(slow, claim_seconds=6):
         job = await jobs.submit()
         await slow.began.wait()
         await jobs.forget_deliveries()
-        async with working(idle):
+        async with working(idle, claim_seconds=6):
             await eventually(lambda: _delivered(jobs, at_least=1))
             slow.go.set()
             state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)

@@ -82,7 +82,7 @@ async def test_a_hundred_jobs_of_one_tenant_delay_anothers_by_one_job_at_most(
     for _ in range(100):
         last = await submit(queue, "many")
     async with working(handler, slots=workers):
-        await asyncio.wait_for(handler.began.wait(), 10)
+        await asyncio.wait_for(handler.began.wait(), 60)
         other = await submit(queue, "few")
         handler.go.set()
         await jobs.until(other, JOB_STATUS_SUCCEEDED)

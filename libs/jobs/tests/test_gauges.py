@@ -31,6 +31,6 @@ async def test_jobs_are_counted_by_kind_and_status_and_the_oldest_in_the_queue_b
     await job_index.wait_for(await jobs.resume(second.job_id), timeout=20)
     await job_index.wait_for(await jobs.cancel(first.job_id), timeout=20)
     assert count("queued") == 1, "a job that runs again is in the queue"
-    assert 41 < (registry.get_sample_value(oldest, {"kind": "train"}) or 0) < 42
+    assert 0 < (registry.get_sample_value(oldest, {"kind": "train"}) or 0) < 42
     await job_index.wait_for(await jobs.cancel(second.job_id), timeout=20)
     assert registry.get_sample_value(oldest, {"kind": "train"}) == 0

@@ -56,6 +56,7 @@ async def test_events_join_states_and_figures_in_the_order_of_their_time(
     async with working(ChainHandler(store)):
         job = await jobs.submit(steps=50, step_seconds=0.01)
         await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+    await job_index.wait_for(job.sequence, timeout=60)
     await eventually(lambda: _is_complete(job_index, job.job_id))
     events = job_index.get("acme", job.job_id).events
 
@@ -76,10 +77,12 @@ def _is_complete(job_index, job_id: str) -> bool:
 async def test_a_zombies_progress_does_not_turn_back_the_clock(job_index, jobs, bus):
     job = await jobs.submit()
     subject = job_progress(job.job_id)
+    # What is asked of the index about a job that it has not read yet is an error.
+    await job_index.wait_for(job.sequence, timeout=60)
     for fence, done in ((5, 10), (9, 2), (5, 11)):
         await bus.publish(subject, JobProgress(job_id=job.job_id, fence=fence, done=done))
     await bus.publish(subject, JobProgress(job_id=job.job_id, fence=9, done=3, metrics={"m": 1}))
-    await eventually(lambda: job_index.get("acme", job.job_id).progress.done == 3)
+    await job_index.wait_for_progress(4, timeout=60)
     record = job_index.get("acme", job.job_id)
 
     assert (record.progress.fence, record.progress.done) == (9, 3)
@@ -89,6 +92,7 @@ async def test_a_report_without_figures_is_an_event_and_its_repetition_is_none(
     job_index, jobs, bus
 ):
     job = await jobs.submit()
+    await job_index.wait_for(job.sequence, timeout=60)
     for done in (1, 1, 2, 2):
         report = JobProgress(job_id=job.job_id, fence=1, phase="read", unit="row", done=done)
         await bus.publish(job_progress(job.job_id), report)
@@ -96,12 +100,13 @@ async def test_a_report_without_figures_is_an_event_and_its_repetition_is_none(
     def told() -> list[str]:
         return [event.message for event in job_index.get("acme", job.job_id).events]
 
-    await eventually(lambda: told()[-1:] == ["read row 2"])
+    await job_index.wait_for_progress(4, timeout=60)
     assert told() == ["read row 1", "read row 2"]
 
 
 async def test_the_last_thousand_figures_are_kept(job_index, jobs, bus):
     job = await jobs.submit()
+    await job_index.wait_for(job.sequence, timeout=60)
     subject = job_progress(job.job_id)
     for first in range(0, 1050, 50):
         reports = [

@@ -130,7 +130,7 @@ async def test_jobs_start_in_the_order_that_was_shown(bus, jobs, working, job_in
     handler = Recorded()
     first = await submit(bus, "z")
     async with working(handler):
-        await asyncio.wait_for(handler.began.wait(), 10)
+        await asyncio.wait_for(handler.began.wait(), 60)
         asked = [
             await submit(bus, tenant, priority)
             for tenant, priority in (
@@ -173,7 +173,7 @@ async def test_a_ledger_that_goes_on_from_a_snapshot_shows_the_same_turns(
     again = JobIndex(bus, Snapshots(bus))
     running = asyncio.create_task(again.run())
     try:
-        await asyncio.wait_for(again.ready.wait(), 10)
+        await asyncio.wait_for(again.ready.wait(), 60)
         told = [
             [
                 book.get(tenant, job.job_id).turn.position

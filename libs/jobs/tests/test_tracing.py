@@ -72,17 +72,27 @@ async def test_what_nobodys_request_brings_about_begins_no_trace(spans, bus):
     assert [span.name for span in spans.get_finished_spans() if "usage" in span.name] == []
 
 
+def is_child(child: ReadableSpan, parent: ReadableSpan) -> bool:
+    return child.parent.span_id == parent.context.span_id
+
+
+def linked(span: ReadableSpan) -> set[int]:
+    return {link.context.span_id for link in span.links}
+
+
 async def test_pause_and_resume_are_in_the_trace_of_whoever_asked_and_linked_to_the_request(
     spans, jobs, working, store
 ):
     tracer = trace.get_tracer("test")
     with tracer.start_as_current_span("client") as client:
-        job = await jobs.submit(steps=60, step_seconds=0.03)
-    async with working(ChainHandler(store)):
+        job = await jobs.submit(steps=60, wait_at=30)  # it does not end before it was paused
+    handler = ChainHandler(store)
+    async with working(handler):
         await jobs.until(job.job_id, JOB_STATUS_RUNNING)
         with tracer.start_as_current_span("pauser") as pauser:
             await jobs.pause(job.job_id)
         await jobs.until(job.job_id, JOB_STATUS_PAUSED)
+        handler._changes["wait_at"] = 0
         with tracer.start_as_current_span("resumer") as resumer:
             await jobs.resume(job.job_id)
         await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
@@ -91,12 +101,6 @@ async def test_pause_and_resume_are_in_the_trace_of_whoever_asked_and_linked_to_
     def of(person) -> dict[str, ReadableSpan]:
         mine = person.get_span_context().trace_id
         return {s.name: s for s in spans.get_finished_spans() if s.context.trace_id == mine}
-
-    def is_child(child: ReadableSpan, parent: ReadableSpan) -> bool:
-        return child.parent.span_id == parent.context.span_id
-
-    def linked(span: ReadableSpan) -> set[int]:
-        return {link.context.span_id for link in span.links}
 
     asked, paused, resumed = of(client), of(pauser), of(resumer)
     assert asked["job train"].attributes["outcome"] == "paused"

@@ -61,7 +61,8 @@ async def test_slots_that_are_free_wait_for_one_delivery_together(working, bus, 
         left_at = time.monotonic()
 
     assert max(seen) == 1
-    assert time.monotonic() - left_at < 4 * turn_seconds, "each slot waits for a turn of its own"
+    # Sixteen if they did; a busy machine needs more than the one.
+    assert time.monotonic() - left_at < 12 * turn_seconds, "each slot waits for a turn of its own"
 
 
 async def test_what_a_job_makes_besides_is_announced_before_what_was_asked_for(
@@ -156,7 +157,8 @@ async def _failed_once(jobs, job_id: str) -> bool:
 async def test_a_hung_child_is_killed_and_counted(working, jobs, store, tmp_path):
     pid_file = tmp_path / "hung.pid"
     async with working(ChainHandler(store), max_failures=1):
-        job = await jobs.submit(hang_at=7, max_silence_seconds=0.5, pid_file=str(pid_file))
+        # Just behind the first report, and with time to get there on a busy machine.
+        job = await jobs.submit(hang_at=2, max_silence_seconds=2, pid_file=str(pid_file))
         state = await jobs.until(job.job_id, JOB_STATUS_FAILED)
 
     assert state.error.code == "HUNG"
@@ -196,8 +198,8 @@ async def test_a_job_that_is_not_ready_waits_unclaimed(working, jobs, store):
 
 
 async def test_a_stop_gives_the_job_back_uncounted_and_another_goes_on(working, jobs, store):
-    async with working(ChainHandler(store)):
-        job = await jobs.submit(steps=60, step_seconds=0.02)
+    async with working(ChainHandler(store, wait_at=10)):
+        job = await jobs.submit(steps=60)
         await eventually(lambda: _saved(jobs, job.job_id))
     stopped = await jobs.state(job.job_id)
     async with working(ChainHandler(store)):

@@ -23,9 +23,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import REGISTRY
 
 SECRET = "s3cret-of-the-services"
-SOON_SECONDS = 15.0
+SOON_SECONDS = 60.0
 """A cancel that waited for the call's deadline would take `DEADLINE_SECONDS`."""
-DEADLINE_SECONDS = 60.0
+DEADLINE_SECONDS = 200.0
 
 
 @dataclass
@@ -226,7 +226,7 @@ async def test_a_call_over_its_deadline_says_so_on_both_sides(house, spans):
     async with open_channel(f"127.0.0.1:{house.port}", SECRET) as channel:
         stub = guard_grpc.ModerationServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError):
-            await stub.Check(guard_pb.CheckRequest(), timeout=0.3)
+            await stub.Check(guard_pb.CheckRequest(), timeout=2)
         client, server = await both_spans(spans)
     for span in (client, server):
         assert span.attributes["rpc.response.status_code"] == "DEADLINE_EXCEEDED"

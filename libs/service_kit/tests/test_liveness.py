@@ -56,13 +56,13 @@ async def test_a_blocked_loop_ends_the_process_and_names_the_line(blocking: str)
 async def test_a_busy_loop_that_still_runs_is_left_alone():
     body = "\n    ".join(
         (
-            "end = time.monotonic() + 1.5",
+            "end = time.monotonic() + 3",
             "while time.monotonic() < end:",
             "    time.sleep(0.05); await asyncio.sleep(0)",
         )
     )
     process = await create_subprocess_exec(
-        *(sys.executable, "-c", SERVICE.format(body=body)), env=environment(0.5), stderr=PIPE
+        *(sys.executable, "-c", SERVICE.format(body=body)), env=environment(2), stderr=PIPE
     )
     _, errors = await process.communicate()
     assert (process.returncode, b"Timeout" in errors) == (0, False)
@@ -79,7 +79,7 @@ async def test_the_supervisor_starts_a_blocked_service_again():
     )
     await process.start()
     try:
-        await eventually(lambda: process.restarts > 0, within=20)
+        await eventually(lambda: process.restarts > 0)
         assert any("ended with status 1" in line for line in lines)
     finally:
         await process.stop(within_seconds=0.1)

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Histogram
 def get(port: int, token: str | None, **headers: str) -> str:
     headers |= {"Authorization": f"Bearer {token}"} if token else {}
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers=headers)
-    with urllib.request.urlopen(request, timeout=5) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return response.read().decode()
 
 

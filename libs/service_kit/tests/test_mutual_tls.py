@@ -51,7 +51,7 @@ def credentials(
 async def judged(channel: grpc.aio.Channel) -> str:
     with domain_errors("moderation"):
         stub = pb_grpc.ModerationServiceStub(channel)
-        answer = await stub.Check(pb.CheckRequest(text="hello"), timeout=5)
+        answer = await stub.Check(pb.CheckRequest(text="hello"), timeout=60)
     return str(answer.verdict.text)
 
 
@@ -144,12 +144,12 @@ async def test_health_needs_a_certificate_but_neither_the_secret_nor_a_certain_n
     async with open_channel(
         moderation.target, "guess", identity=shown, peer="moderation"
     ) as channel:
-        answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=5)
+        answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=60)
     assert answer.status == HealthCheckResponse.SERVING
 
     async with grpc.aio.secure_channel(moderation.target, credentials(moderation.made)) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
-            await HealthStub(channel).Check(HealthCheckRequest(), timeout=5)
+            await HealthStub(channel).Check(HealthCheckRequest(), timeout=60)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def test_nobody_else_is_given_a_held_port_and_its_program_may_listen_on_it_twice
         for one in others:
             one.close()
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", port), timeout=5)
+            socket.create_connection(("127.0.0.1", port), timeout=60)
         for _ in range(2):
             with socket.create_server(("127.0.0.1", port)):
-                socket.create_connection(("127.0.0.1", port), timeout=5).close()
+                socket.create_connection(("127.0.0.1", port), timeout=60).close()

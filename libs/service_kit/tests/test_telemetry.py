@@ -26,7 +26,7 @@ async def call_ourselves():
     server = RpcServer("127.0.0.1:0", "secret")
     pb_grpc.add_ModerationServiceServicer_to_server(Guards(), server.grpc)
     async with server, open_channel(f"127.0.0.1:{server.port}", "secret") as channel:
-        await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)
+        await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=60)
 
 with telemetry("example", ServiceSettings()):
     parent = trace.SpanContext(int(sys.argv[1], 16), 1, True, trace.TraceFlags(1))

@@ -39,7 +39,7 @@ async def make_estate(state: StateFolder, work: Path) -> None:
             for number in range(2):
                 await add_model(bus, state, work, f"mv-{number}")
             deliveries = bus.deliveries(DEFAULT_BUILDS, [MODEL_READY], ack_wait_seconds=30)
-            await (await deliveries.next(timeout=5)).ack_sync()
+            await (await deliveries.next(timeout=60)).ack_sync()
             store = FolderStore(state.artifacts)
             saved = JobCheckpoints(store, JOB, 1).commit(
                 folder_with(work / "checkpoint", b"weights"), 3, form="lora", made_from={}

@@ -82,6 +82,8 @@ __all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
 NOT_READY_SECONDS = 1.0
 OUT_OF_TURN_SECONDS = 0.5
 """A job whose turn it is not is offered again this soon."""
+ORDER_SECONDS = 2.0
+"""How long the queue may take to tell what was asked before our last job ended."""
 CONFIRM_SECONDS = 5.0
 """How long the queue may take to tell of our own claim, where it must be known."""
 LOOKS = 8
@@ -265,7 +267,7 @@ class Worker:
     ) -> None:
         """Claim the job that was delivered, or the one whose turn comes before it."""
         # Whoever asked before our last job ended is known from here on.
-        await self._waiting.reach(self._written, within=self._turn_seconds)
+        await self._waiting.reach(self._written, within=ORDER_SECONDS)
         if job_view.is_running and self._may_claim(job_view):
             # Its owner died. It had its turn, and must not wait until nobody else does.
             await self._claim(handler, delivery, stop, job_view)

@@ -76,11 +76,16 @@ def misbehave(port: ChildPort, step: int) -> None:
     if step == asked.get("die_at"):
         print("about to die", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
+    if 0 < asked.get("wait_at", 0) <= step:
+        go_file = asked.get("go_file")
+        while not port.stop_requested and not (go_file and Path(go_file).exists()):
+            time.sleep(0.01)
     if step == asked.get("raise_at"):
         raise ArithmeticError("the chain broke")
     if step == asked.get("full_at"):
         raise OSError(errno.ENOSPC, "no space left on device")
     if step == asked.get("deaf_at"):
+        Path(asked["waiting_file"]).touch()
         while not port.stop_requested:
             time.sleep(0.01)
         Path(asked["pid_file"]).write_text(str(os.getpid()))
