@@ -11,7 +11,7 @@ from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.source_files import SourceFile
 from modelmill_data_prep.prepare_dataset import PrepareDataset
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.live_gateway import LiveGateway, built_console, live_gateway
 from tests.browser.watched_page import CHROMIUM, WatchedPage, running_chromium
@@ -38,7 +38,7 @@ SPEC = {
         "contamination_threshold": 0.7,
     },
 }
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 """Two browsers on two busy cores draw late."""
 LAST_CONNECTIONS = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <(function _SelectorTransport|socket.socket)"
@@ -133,6 +133,14 @@ def browser() -> Iterator[Browser]:
         pytest.fail("there is no chromium: apt-get install chromium")
     expect.set_options(timeout=PATIENCE_MS)
     with running_chromium() as browser:
+        new_page = browser.new_page
+
+        def patient_page(**options: Any) -> Page:
+            page = new_page(**options)
+            page.set_default_timeout(PATIENCE_MS)
+            return page
+
+        browser.new_page = patient_page  # type: ignore[method-assign]
         yield browser
 
 

@@ -48,6 +48,7 @@ def say_steps(gateway: LiveGateway, job_id: str, steps: range) -> None:
     for step in steps:
         rate = {"learning_rate": 0.001 / step, "tokens_per_second": 100.0 + step}
         gateway.say_step(job_id, step, loss=3.0 / step, **rate)
+    gateway.settle()
 
 
 def events_stored(gateway: LiveGateway, job_id: str) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from tests.browser.console_texts import ConsoleTexts
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
-LONG_MS = 20_000
+LONG_MS = 90_000
 """What others write down in their own time: deliveries, audit records."""
 
 

@@ -14,9 +14,9 @@ import pytest
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobProgress, JobResult, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from modelmill_bus.subjects import DATASET_READY, job_progress, job_state
+from modelmill_bus.subjects import DATASET_READY, job_progress, job_state, route
 from modelmill_jobs.submit import JobQueue
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.waiting import PATIENCE_SECONDS, eventually
 
 from tests.chaos.tcp_proxy import TcpProxy
 
@@ -29,7 +29,8 @@ from gateway_support.job_orders import MAPPING, order, upload  # noqa: E402
 T = TypeVar("T")
 TENANT = "acme"
 STEPS = 40
-WAIT_SECONDS = 30
+WAIT_SECONDS = 2 * PATIENCE_SECONDS
+"""Longer than anything waits for within."""
 BUILT = ROOT / "services" / "gateway" / "src" / "modelmill_gateway" / "console"
 
 
@@ -51,6 +52,9 @@ class LiveGateway:
         self._way = way
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
+        self._written: set[str] = set()
+        """Streams that the gateway may not have read to their end."""
+        self._note_writes()
 
     def token(self, **claims: Any) -> str:
         """A token of the tenant."""
@@ -98,11 +102,45 @@ class LiveGateway:
             metrics=metrics,
         )
         progress.at.GetCurrentTime()
-        self.run(self.house.bus.publish(job_progress(job_id), progress))
+        # Not waited for: there may be thousands, and pages that are open hear of each.
+        self._run(self.house.bus.publish(job_progress(job_id), progress))
 
     def run(self, asked: Coroutine[Any, Any, T]) -> T:
-        """Its result."""
+        """Its result, once the gateway was given all that was published for it.
+
+        A page asks once when it opens: of what the gateway has not read it would never hear.
+        """
+        result = self._run(asked)
+        self.settle()
+        return result
+
+    def settle(self) -> None:
+        """Wait until the gateway was given all that was published for it."""
+        self._run(self._until_read())
+
+    def _run(self, asked: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(asked, self._loop).result(WAIT_SECONDS)
+
+    def _note_writes(self) -> None:
+        """Remember which streams tests publish to."""
+        publish = self.house.bus.publish
+
+        async def noted(subject: str, *given: Any, **options: Any) -> int:
+            sequence = await publish(subject, *given, **options)
+            self._written.add(route(subject).stream)
+            return sequence
+
+        self.house.bus.publish = noted  # type: ignore[method-assign]
+
+    async def _until_read(self) -> None:
+        js = self.house.bus._link.js
+        while self._written:
+            stream = self._written.pop()
+
+            async def is_read(stream: str = stream) -> bool:
+                return not any(each.num_pending for each in await js.consumers_info(stream))
+
+            await eventually(is_read)
 
     def cut(self) -> None:
         """End every connection at once, as a network does that goes away."""

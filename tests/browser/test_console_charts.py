@@ -25,7 +25,7 @@ def long_job(watched: WatchedPage, gateway: LiveGateway) -> WatchedPage:
     address = f"{gateway.url}/console/index.html#token={gateway.token()}"
     watched.open_address(address, wait_until="load")
     watched.page.evaluate("place => { location.hash = place }", f"/jobs/{job_id}")
-    expect(loss_chart(watched.page)).to_be_visible(timeout=20_000)
+    expect(loss_chart(watched.page)).to_be_visible()
     return watched
 
 
@@ -109,4 +109,4 @@ def test_a_running_job_of_more_steps_than_are_held_loses_none(
         gateway.say_step(job_id, step, loss=2.0)
 
     expect(loss_chart(watched.page)).to_have_attribute("data-points", "1202")
-    assert watched.page.locator(".log li").count() == 200
+    expect(watched.page.locator(".log li")).to_have_count(200)

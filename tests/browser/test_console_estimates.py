@@ -55,7 +55,7 @@ def test_an_estimate_is_asked_for_once_a_moment_after_somebody_has_typed(form: P
     asked: list[Any] = []
     form.on("request", lambda each: asked.append(each) if "/estimate" in each.url else None)
     form.clock.install()
-    form.clock.pause_at(form.evaluate("Date.now()") + 1000)
+    form.clock.pause_at(form.evaluate("Date.now()") + 10_000)
     rank = form.get_by_label("lora_rank", exact=True)
 
     for digit in "128":

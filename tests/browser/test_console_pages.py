@@ -41,7 +41,7 @@ def test_a_chart_has_after_a_reload_the_points_that_are_stored(
 
     assert figures_shown(page) == before == points_stored(gateway, training)
     for title in ("Learning rate", "Tokens per second"):
-        assert chart(page, title).locator("canvas").count() == 1
+        expect(chart(page, title).locator("canvas")).to_have_count(1)
     assert console.complaints == []
 
 

@@ -74,7 +74,7 @@ def test_an_upload_goes_on_by_itself_after_the_gateway_was_full(
 
     gateway.house.data_prep.busy = False
 
-    expect(page.get_by_text("Uploaded words.jsonl")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("Uploaded words.jsonl")).to_be_visible()
 
 
 def test_after_a_reload_an_upload_goes_on_behind_the_parts_that_are_stored(

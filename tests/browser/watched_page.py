@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 Wait = Literal["load", "networkidle"]
 CHROMIUM = Path("/usr/bin/chromium")
+START_MS = 120_000
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -73,7 +74,9 @@ class WatchedPage:
 def running_chromium() -> Iterator[Browser]:
     """Debian's, until the block ends."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=ARGUMENTS, timeout=START_MS
+        )
         try:
             yield browser
         finally:

@@ -113,12 +113,12 @@ def lose_the_network(visitor: ConsoleVisitor) -> None:
     say_steps(gateway, training, range(13, 18))
     expect(visitor.alert()).to_have_text(visitor.say("state.lost"))
     page.context.set_offline(False)
-    expect(loss).to_have_attribute("data-points", "17", timeout=20_000)
+    expect(loss).to_have_attribute("data-points", "17")
     expect(page.get_by_role("alert")).to_have_count(0)
 
     shown = figures_shown(page, visitor.say("job.csv"))
     assert shown == points_stored(gateway, training)
-    assert page.locator(".log li").count() == len(events_stored(gateway, training))
+    expect(page.locator(".log li")).to_have_count(len(events_stored(gateway, training)))
 
 
 def make_and_revoke_a_key(visitor: ConsoleVisitor) -> None:

@@ -44,8 +44,8 @@ def ask_two_models(visitor: ConsoleVisitor) -> None:
     expect(columns).to_have_count(2)
     page.reload()
     settled(page)
-    chosen = [columns.nth(place).get_by_role("combobox") for place in range(2)]
-    assert [each.input_value() for each in chosen] == ["mv-build", "mv-tuned"]
+    for place, model in enumerate(("mv-build", "mv-tuned")):
+        expect(columns.nth(place).get_by_role("combobox")).to_have_value(model)
 
 
 def _with_a_number(text: str) -> re.Pattern[str]:
@@ -64,8 +64,9 @@ def correct_an_answer(visitor: ConsoleVisitor) -> None:
     visitor.button("feedback.bad", group).click()
     sent = group.get_by_role("status")
     expect(sent).to_contain_text(visitor.say("feedback.bad"))
-    pressed = [visitor.button(f"feedback.{each}", group) for each in ("good", "bad")]
-    assert [each.get_attribute("aria-pressed") for each in pressed] == ["false", "true"]
+    for each, pressed in (("good", "false"), ("bad", "true")):
+        button = visitor.button(f"feedback.{each}", group)
+        expect(button).to_have_attribute("aria-pressed", pressed)
 
     visitor.button("feedback.correct", group).click()
     correction = visitor.field("feedback.correction")
