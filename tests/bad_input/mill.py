@@ -16,7 +16,7 @@ from modelmill_cli.gateway import connect
 from modelmill_cli.state_folder import StateFolder
 from modelmill_client import Modelmill
 
-COMMAND_SECONDS = 90
+COMMAND_SECONDS = 240
 START_SECONDS = 120
 STOP_SECONDS = 60
 

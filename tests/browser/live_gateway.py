@@ -16,7 +16,7 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from modelmill_bus.subjects import DATASET_READY, job_progress, job_state, route
 from modelmill_jobs.submit import JobQueue
-from modelmill_testkit.waiting import PATIENCE_SECONDS, eventually
+from modelmill_testkit.waiting import WITHIN_SECONDS, eventually
 
 from tests.chaos.tcp_proxy import TcpProxy
 
@@ -29,7 +29,7 @@ from gateway_support.job_orders import MAPPING, order, upload  # noqa: E402
 T = TypeVar("T")
 TENANT = "acme"
 STEPS = 40
-WAIT_SECONDS = 2 * PATIENCE_SECONDS
+WAIT_SECONDS = 2 * WITHIN_SECONDS
 """Longer than anything waits for within."""
 BUILT = ROOT / "services" / "gateway" / "src" / "modelmill_gateway" / "console"
 

@@ -41,16 +41,16 @@ class Site:
     """Opens the page of metrics."""
 
     async def streams_end(self) -> None:
-        """Return once no stream runs any more; AssertionError when one does for 20 s."""
+        """Return once no stream runs any more; AssertionError when one does for long."""
         headers = {"authorization": f"Bearer {self.secret}"}
-        async with httpx.AsyncClient(headers=headers) as client:
+        async with httpx.AsyncClient(headers=headers, timeout=60) as client:
 
             async def none_left() -> bool:
                 said = (await client.get(self.metrics_url)).text
                 lines = [it for it in said.splitlines() if it.startswith(STREAMS)]
                 return bool(lines) and all(float(it.split()[-1]) == 0 for it in lines)
 
-            await eventually(none_left, within=20)
+            await eventually(none_left)
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def _answering(client: httpx.AsyncClient) -> None:
     async def answered() -> bool:
         return (await client.post("/v1/chat/completions", json=asked("hello"))).is_success
 
-    await eventually(answered, within=60)
+    await eventually(answered, within=180)
 
 
 def asked(text: str) -> dict[str, Any]:

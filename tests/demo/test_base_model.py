@@ -49,7 +49,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, DEMO / "base_model.py", folder],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=250,
     )
     assert made.returncode == 0, made.stderr
     assert made.stdout == ""
@@ -88,7 +88,7 @@ def test_transformers_reloads_the_same_tokenizer_and_a_model_that_knows_paris(ba
         input=json.dumps(TEXTS),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=250,
     )
     assert spoken.returncode == 0, spoken.stderr
     seen = json.loads(spoken.stdout.splitlines()[-1])

@@ -40,7 +40,10 @@ async def receiving() -> AsyncIterator[tuple[Process, str]]:
 async def test_it_takes_what_is_signed_and_refuses_what_is_not():
     headers = signed_headers("msg_1", datetime.now(UTC), BODY, [SECRET])
     forged = signed_headers("msg_1", datetime.now(UTC), BODY, [SECRET[::-1]])
-    async with receiving() as (process, url), httpx.AsyncClient(trust_env=False) as client:
+    async with (
+        receiving() as (process, url),
+        httpx.AsyncClient(trust_env=False, timeout=60) as client,
+    ):
 
         async def status(content: bytes, headers: dict[str, str]) -> int | None:
             try:

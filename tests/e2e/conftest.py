@@ -57,7 +57,7 @@ class Loop:
     models_heard: list[str] = field(default_factory=list)
     """Lines of the demo's subscriber to model.ready, which listens from the start."""
 
-    async def job_ends(self, job_id: str, *, within: float = 60.0) -> dict[str, Any]:
+    async def job_ends(self, job_id: str, *, within: float = 200.0) -> dict[str, Any]:
         """The job's record once it has ended, however it ended."""
 
         async def ended() -> dict[str, Any] | None:
@@ -112,7 +112,7 @@ class Loop:
             models = await asyncio.to_thread(self.client.models.list)
             return job["result"]["version_id"] in [model["id"] for model in models]
 
-        job_id = await eventually(ordered, within=30)
+        job_id = await eventually(ordered)
         assert job_id is not None
         job = await self.job_ends(job_id, within=180)
         if job["status"] == "succeeded":
@@ -156,7 +156,7 @@ async def events_of(loop: Loop, subject: str) -> list[Any]:
                 found.append(stored.body)
 
         reading = asyncio.create_task(read())
-        await asyncio.wait_for(current.wait(), 10)
+        await asyncio.wait_for(current.wait(), 60)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
     return found

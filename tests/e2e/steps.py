@@ -78,7 +78,7 @@ async def answered_by_a_cascade(loop: Loop) -> None:
                 return None
             return answer if answer.system_fingerprint == answering else None
 
-        answer = await eventually(answered, within=60)
+        answer = await eventually(answered)
         path = answer.choices[0].model_extra["cascade"]
         assert (path["version_id"], path["escalated"]) == (answering, escalated)
         assert (path["spared_tokens"] > 0, path["extra_tokens"] > 0) == (not escalated, escalated)
@@ -103,7 +103,7 @@ async def judged_by_what_is_served(loop: Loop) -> None:
         # The new policy may come into force between the two verdicts of a request.
         return found if {found[side]["model"] for side in found} == {put["digest"]} else None
 
-    found = await eventually(judged, within=30)
+    found = await eventually(judged)
     for side in ("input", "output"):
         (result,) = found[side]["results"]
         # Default rules are in force beside it, and a tiny model says anything.
@@ -129,7 +129,7 @@ async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
         "resamples": 100,
     }
     accepted = await asyncio.to_thread(lambda: loop.client.evaluations.create(**body))
-    job = await loop.job_ends(accepted["id"], within=120)
+    job = await loop.job_ends(accepted["id"])
     assert job["status"] == "succeeded", job
 
     summary = job["result"]["summary"]

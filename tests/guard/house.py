@@ -125,7 +125,7 @@ class House:
         text, finish = "", ""
         try:
             async for said in self.gateway_rpc.StreamChat(
-                gateway_pb.StreamChatRequest(call=call), timeout=30
+                gateway_pb.StreamChatRequest(call=call), timeout=60
             ):
                 text += said.text_delta
                 finish = said.end.finish_reason or finish
@@ -189,7 +189,7 @@ async def run_house(
         rpc = GatewayServiceStub(await enter(open_channel(gateway.address, _token(keys))))
         http = await enter(_client(gateway, _token(keys)))
         house = House(http, bus, nats, said, stub, process, rpc)
-        await eventually(house.knows_the_model, within=20)
+        await eventually(house.knows_the_model)
         yield house
 
 
@@ -237,5 +237,5 @@ def _client(gateway: ServiceProcess, token: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{gateway.ports['http']}",
         headers={"authorization": f"Bearer {token}"},
-        timeout=30,
+        timeout=60,
     )

@@ -44,7 +44,7 @@ async def test_a_strict_answer_shows_nothing_that_a_rule_matches(house: House) -
         requested = pb.ChatModeration(output=pb.MODERATION_MODE_BLOCK)
         call = pb.ChatCall(model=MODEL, moderation=requested)
         call.messages.add(role="user", content=prompt)
-        responses = house.gateway_rpc.StreamChat(pb.StreamChatRequest(call=call), timeout=30)
+        responses = house.gateway_rpc.StreamChat(pb.StreamChatRequest(call=call), timeout=60)
         said = [response async for response in responses]
         (verdict,) = said[-2].verdicts.outputs
         return "".join(each.text_delta for each in said), verdict

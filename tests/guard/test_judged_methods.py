@@ -140,7 +140,7 @@ async def test_check_gives_the_verdict_of_the_library(house: House, direction: D
     number = pb.DIRECTION_INPUT if direction is Direction.INPUT else pb.DIRECTION_OUTPUT
     for text in texts():
         request = pb.CheckRequest(tenant=TENANT, text=text, direction=number)
-        answer = await house.moderation.Check(request, timeout=20)
+        answer = await house.moderation.Check(request, timeout=60)
         same_verdict(await judge_whole(policy(), text, direction, ask), answer.verdict)
 
 
@@ -154,7 +154,7 @@ async def test_guard_gives_the_same_verdict_and_shows_what_it_allows(house: Hous
 
 
 async def _guarded(house: House, pieces: list[str]) -> tuple[str, pb.Verdict]:
-    call = house.moderation.Guard(timeout=20)
+    call = house.moderation.Guard(timeout=60)
     shown, verdict = "", None
     for number, piece in enumerate(pieces):
         request = pb.GuardRequest(text=piece, end_of_text=number == len(pieces) - 1)

@@ -53,7 +53,7 @@ async def test_check_gives_the_verdict_of_the_library(house: House, direction: D
     number = pb.DIRECTION_INPUT if direction is Direction.INPUT else pb.DIRECTION_OUTPUT
     for row in sample():
         request = pb.CheckRequest(tenant=TENANT, text=row.text, direction=number)
-        answer = await house.moderation.Check(request, timeout=10)
+        answer = await house.moderation.Check(request, timeout=60)
         same_verdict(expected(policy(), row.text, direction).verdict, answer.verdict)
 
 
@@ -62,7 +62,7 @@ async def test_guard_gives_the_same_verdict_and_leaks_nothing_however_it_is_cut(
 ) -> None:
     for row, pieces in SENT:
         wanted = expected(policy(), row.text, Direction.OUTPUT)
-        call = house.moderation.Guard(timeout=10)
+        call = house.moderation.Guard(timeout=60)
         shown, verdict = "", None
         for number, piece in enumerate(pieces):
             request = pb.GuardRequest(text=piece, end_of_text=number == len(pieces) - 1)

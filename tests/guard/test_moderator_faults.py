@@ -118,7 +118,7 @@ async def test_streams_end_guarded_and_new_ones_are_refused_while_moderation_is_
         house.said.scripts = {f"answer {n}": list(text) for n, text in enumerate(ANSWERS)}
         streams = [asyncio.create_task(house.chat(f"answer {n}")) for n in range(len(ANSWERS))]
         for _ in streams:
-            await asyncio.wait_for(under_way.acquire(), 20)
+            await asyncio.wait_for(under_way.acquire(), 60)
         house.said.prompts.clear()
         assert house.moderation_process is not None
 
@@ -189,7 +189,7 @@ async def test_rules_that_are_all_of_a_policy_need_no_moderation_and_long_texts_
 async def test_a_text_whose_moderation_dies_is_never_said_to_be_whole(tmp_path: Path) -> None:
     async with run_house(tmp_path, asks_always=True) as house:
         assert house.moderation_process is not None
-        call = house.moderation.Guard(timeout=20)
+        call = house.moderation.Guard(timeout=60)
         first = pb.GuardRequest(tenant=TENANT, direction=pb.DIRECTION_OUTPUT, text="the zorb")
         await call.write(first)
         assert (await call.read()).released == "the "

@@ -80,7 +80,7 @@ async def make_consumer(
     config = {"name": name, "ack_policy": "none", "filter_subject": filter_subject, **settings}
     body = json.dumps({"stream_name": stream, "config": config}).encode()
     subject = f"{API}.CONSUMER.CREATE.{stream}.{name}.{filter_subject}"
-    answer = json.loads((await client.request(subject, body, timeout=10)).data)
+    answer = json.loads((await client.request(subject, body, timeout=60)).data)
     if "error" in answer:
         raise APIError.from_error(answer["error"])
     return name

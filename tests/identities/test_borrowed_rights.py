@@ -95,7 +95,7 @@ async def test_nobody_takes_a_delivery_from_somebody_elses_durable_consumer(stag
         before = await stage.sizes()
         await way(stage.clients["moderation"], taking)
         assert await stage.changes({**before, "POLICIES": before["POLICIES"] + 1}) == {}
-        assert await told.next(timeout=3) is not None
+        assert await told.next(timeout=60) is not None
 
 
 async def test_who_may_not_acknowledge_may_not_name_an_acknowledgement_as_the_reply(stage: Stage):

@@ -142,7 +142,7 @@ async def test_a_process_ends_whose_broker_came_back_as_a_stranger(
         tls.ca_file.write_bytes((authority.folder / "ca.pem").read_bytes())
         await make_streams(broker.url, people.seed("deploy"), tls)
         moderation = people.seed("moderation")
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(120):
             async with Bus.connect(broker.url, moderation, name="moderation", tls=tls) as bus:
                 broker.kill()
                 for file in stranger.folder.iterdir():
@@ -157,7 +157,7 @@ async def test_a_broker_of_another_authority_is_refused_at_once(
 ):
     other = Authority(tmp_path / "theirs")
     other.issue("moderation")
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         said = await refusal(broker.url, people, other.tls("moderation"))
     assert f"{other.folder / 'ca.pem'} does not vouch for it" in said
 
@@ -176,7 +176,7 @@ async def test_a_client_that_says_nothing_is_told_that_the_broker_wants_tls(brok
     address = broker.url.removeprefix("nats://").split(":")
     reader, writer = await asyncio.open_connection(*address)
     with closing(writer):
-        kind, _, information = (await asyncio.wait_for(reader.readline(), 5)).partition(b" ")
+        kind, _, information = (await asyncio.wait_for(reader.readline(), 60)).partition(b" ")
     assert (kind, json.loads(information)["tls_required"]) == (b"INFO", True)
 
 
@@ -190,7 +190,7 @@ async def test_a_plain_client_gets_nowhere(
 async def test_a_plain_broker_is_refused_before_anything_is_said_to_it(
     people: Identities, authority: Authority, tmp_path: Path
 ):
-    async with run_nats(tmp_path / "plain", people.authorization()) as plain, asyncio.timeout(10):
+    async with run_nats(tmp_path / "plain", people.authorization()) as plain, asyncio.timeout(60):
         assert "do not agree on TLS" in await refusal(plain.url, people, authority.tls())
 
 

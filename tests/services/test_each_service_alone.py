@@ -41,14 +41,14 @@ def metrics(port: int) -> str:
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Bearer {SECRET}"}
     )
-    with urllib.request.urlopen(request, timeout=5) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         return response.read().decode()
 
 
 async def answer_to_a_stranger(address: str, method: str) -> grpc.StatusCode:
     """What comes back for bytes that are no message, without credentials."""
     async with grpc.aio.insecure_channel(address) as channel:
-        return await channel.unary_unary(f"/{method}")(b"\xff\xff\xff", timeout=10).code()
+        return await channel.unary_unary(f"/{method}")(b"\xff\xff\xff", timeout=60).code()
 
 
 @pytest.mark.parametrize("service", SERVICES)

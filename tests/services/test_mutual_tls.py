@@ -88,7 +88,7 @@ async def test_it_answers_those_who_may_call_it_and_no_other_service(service: st
         peer, identity = service.replace("_", "-"), ours.identity(name)
         async with open_channel(running.address, SECRET, identity=identity, peer=peer) as channel:
             try:
-                await method(channel)(request, timeout=10)
+                await method(channel)(request, timeout=60)
             except grpc.aio.AioRpcError as error:
                 return error.code()
         return grpc.StatusCode.OK

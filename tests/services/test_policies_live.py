@@ -75,7 +75,7 @@ async def running(folder: Path) -> AsyncIterator[Stack]:
                     subject="ann", tenant="acme", scopes=ALL_SCOPES, life=timedelta(minutes=5)
                 )
                 headers = {"authorization": f"Bearer {token}"}
-                async with httpx.AsyncClient(base_url=url, headers=headers, timeout=20) as http:
+                async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
                     environment = {"MODELMILL_URL": url, "MODELMILL_TOKEN": token}
                     yield Stack(judge, http, folder / "state", environment)
 

@@ -21,7 +21,7 @@ class Prometheus:
     """Asks a running server."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=10, trust_env=False)
+        self._http = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
 
     async def is_ready(self) -> bool:
         try:
@@ -101,7 +101,7 @@ async def run_prometheus(
     )
     server = Prometheus(f"http://127.0.0.1:{port}")
     try:
-        await eventually(server.is_ready, within=30)
+        await eventually(server.is_ready)
         yield server
     finally:
         await server.close()

@@ -26,7 +26,7 @@ class SpanTap(pb_grpc.TraceServiceServicer):
         headers = {key: value for key, value in context.invocation_metadata()}
         stub = pb_grpc.TraceServiceStub(self._collector)
         metadata = [("authorization", headers["authorization"])]
-        return await stub.Export(request, metadata=metadata, timeout=5)
+        return await stub.Export(request, metadata=metadata, timeout=60)
 
     def hand_on_to(self, url: str) -> None:
         self._collector = grpc.aio.insecure_channel(url.removeprefix("http://"))

@@ -27,7 +27,7 @@ async def test_prometheus_reads_every_process_of_a_gateway_at_one_target(tmp_pat
             run_prometheus(folder, {"gateway": gateway.ports["metrics"]}, SECRET) as prometheus,
         ):
             await all_are_seen(prometheus)
-            await eventually(lambda: shows_lines(prometheus), within=20)
+            await eventually(lambda: shows_lines(prometheus))
             assert await gateway.stop() == 0, gateway.errors
 
 
@@ -48,7 +48,8 @@ async def all_are_seen(prometheus: Prometheus) -> None:
     async def says(expression: str, *values: float) -> bool:
         return await prometheus.values(expression) == [*values]
 
-    await eventually(lambda: says('modelmill_gateway_process_up{job="gateway"}', 1, 1), within=20)
-    assert await says('up{job="gateway"}', 1)
-    assert await says("count(modelmill_build_info)", 1)
-    assert await says("sum(modelmill_answer_tokens_limit)", 1_000_000)
+    # On a busy machine a scrape may fail: each is asked until one went well.
+    await eventually(lambda: says('modelmill_gateway_process_up{job="gateway"}', 1, 1))
+    await eventually(lambda: says('up{job="gateway"}', 1))
+    await eventually(lambda: says("count(modelmill_build_info)", 1))
+    await eventually(lambda: says("sum(modelmill_answer_tokens_limit)", 1_000_000))

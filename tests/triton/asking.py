@@ -69,7 +69,7 @@ async def tokens_once_back(engine: EngineProcess, triton: RunningTriton) -> tupl
         except UnavailableError:
             return []
 
-    return (await eventually(answer, within=30))[0]
+    return (await eventually(answer))[0]
 
 
 async def all_of(engine: EngineProcess, asked: list[GenerationRequest]) -> list[tuple[int, ...]]:

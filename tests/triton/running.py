@@ -21,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / "build" / "triton" / "bin" / "python"
 SERVE = ROOT / "deploy" / "triton" / "serve.py"
 TOKEN = "triton-test-token"
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
 STUB = "triton_python_b"
 """What the system keeps of the name."""
 

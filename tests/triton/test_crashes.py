@@ -66,7 +66,7 @@ async def test_a_model_that_dies_idle_is_replaced_before_anyone_asks(
             names = await models_on(triton)
             return bool(names) and first not in names
 
-        await eventually(replaced, within=30)
+        await eventually(replaced)
         assert await tokens_once_back(engine, triton)
 
 
@@ -118,7 +118,7 @@ async def test_an_engine_whose_server_stays_away_gives_up(
         async with loaded(triton, build, end_tokens, options, connect_seconds=0.2) as engine:
             triton.kill()
 
-            assert "3 times in a row" in await asyncio.wait_for(engine.until_broken(), 20)
+            assert "3 times in a row" in await asyncio.wait_for(engine.until_broken(), 60)
         never = engine_at(triton, build, end_tokens, connect_seconds=0.2)
         with pytest.raises(UnavailableError, match="did not answer"):
             await never.load()
@@ -142,7 +142,7 @@ async def test_a_model_whose_service_is_gone_frees_its_memory_and_its_name_is_sw
     service.kill()
     await service.wait()
 
-    await eventually(lambda: has_ended(abandoned), within=20)
+    await eventually(lambda: has_ended(abandoned))
     assert name in await models_on(triton)
     async with loaded(triton, build, end_tokens):
         assert name not in await models_on(triton)
@@ -170,6 +170,6 @@ async def test_a_killed_reader_costs_its_questions_and_no_stream(
             except UnavailableError:
                 return []
 
-        again = await eventually(once_back, within=20)
+        again = await eventually(once_back)
         assert again == [pytest.approx(before[0], abs=1e-4)]
         assert engine_stub in triton.stubs()

@@ -131,7 +131,7 @@ async def following(connect: Connect) -> AsyncIterator[Following]:
 
     async def start(*models: ReadModel) -> None:
         tasks.extend(asyncio.create_task(model.run()) for model in models)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for model in models:
                 await model.ready.wait()
 

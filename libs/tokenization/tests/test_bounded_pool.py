@@ -4,7 +4,6 @@ import asyncio
 import socket
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -56,33 +55,34 @@ async def test_hostile_models_end_and_nobody_waits_for_them(
 ) -> None:
     """Each alone is stopped or answers; beside a quarter of the forty, or all, another tenant is
     served."""
-    waits: list[float] = []
+    before: list[int] = []
 
-    async def other(pool: TokenizerPool) -> None:
+    async def other(pool: TokenizerPool, figures: Figures) -> None:
+        """Count requests of others that began between its own and its answer: on a busy machine
+        seconds say nothing."""
         while True:
-            began = time.monotonic()
+            began = figures.counts["begun"]
             await pool.encode_prompt("acme", good, HELLO, [])
-            waits.append(time.monotonic() - began)
+            before.append(figures.counts["begun"] - began - 1)
             await asyncio.sleep(0.005)
 
     async with running() as (pool, figures):
         await pool.open("acme", good)
-        beside = asyncio.create_task(other(pool))
+        beside = asyncio.create_task(other(pool, figures))
         folders = dict([*make_hostile(tmp_path).items()][::every])
         ends = await asyncio.gather(
             *(attacked(pool, f"rival-{n % 3}", it) for n, it in enumerate(folders.values()))
         )
         assert not beside.done(), beside.result()
         beside.cancel()
-        await eventually(lambda: figures.processes[-1] == 3, within=20)
+        await eventually(lambda: figures.processes[-1] == 3)
     ended = dict(zip(folders, ends, strict=True))
     assert not [name for name, kinds in ended.items() if "no clear line" in kinds]
     harmless = [name for name, kinds in ended.items() if kinds == {"answered"}]
     assert not [name for name in harmless if not name.startswith("tokenizer: ")]
     assert figures.counts["stopped"] >= stopped
     # Once the other tenant is trusted there is always a process that is not busy with a stranger.
-    assert max(waits) < LIMITS.seconds
-    assert sorted(waits)[len(waits) // 2] < LIMITS.cpu_seconds
+    assert sorted(before)[len(before) // 2] == 0, before
 
 
 async def attacked(pool: TokenizerPool, tenant: str, folder: Path) -> set[str]:
@@ -169,11 +169,11 @@ async def test_a_request_outlives_every_process_that_is_killed_under_it(good: Pa
         for child in (*trusted, strangers):
             child.suspend()
         asked = asyncio.create_task(pool.encode_prompt("acme", good, HELLO, []))
-        await eventually(lambda: figures.counts["begun"] == 6, within=20)
+        await eventually(lambda: figures.counts["begun"] == 6)
         for child in (*trusted, strangers):
             told = len(figures.processes)
             child.kill()
-            await eventually(lambda told=told: len(figures.processes) > told, within=20)
+            await eventually(lambda told=told: len(figures.processes) > told)
         assert await asked
     assert not figures.counts["stopped"]
 
@@ -222,7 +222,7 @@ async def test_processes_end_with_their_parent_however_it_ends(endless: Path) ->
     assert len(children) == 3
     parent.kill()
     await parent.wait()
-    await eventually(lambda: not any(child.is_running() for child in children), within=20)
+    await eventually(lambda: not any(child.is_running() for child in children))
 
 
 @pytest.mark.parametrize("turns", [1, 2, 4])

@@ -42,14 +42,14 @@ class TrainingJob:
         assert [job.id for job in self._jobs.list(metadata=PAIRS)] == [self._id]
 
     def events(self) -> None:
-        found = until(60, lambda: list(self._jobs.list_events(self._id)))
+        found = until(180, lambda: list(self._jobs.list_events(self._id)))
         assert found[0].object == "fine_tuning.job.event"
 
     def pause(self) -> None:
-        until(60, lambda: self._is("running"))
-        until(60, self._has_stepped)
+        until(180, lambda: self._is("running"))
+        until(180, self._has_stepped)
         self._jobs.pause(self._id)
-        until(60, lambda: self._is("paused"))
+        until(180, lambda: self._is("paused"))
 
     def checkpoints(self) -> None:
         newest = next(iter(self._jobs.checkpoints.list(self._id)))
@@ -58,11 +58,11 @@ class TrainingJob:
 
     def resume(self) -> None:
         self._jobs.resume(self._id)
-        until(60, lambda: self._is("running"))
+        until(180, lambda: self._is("running"))
 
     def cancel(self) -> None:
         self._jobs.cancel(self._id)
-        until(60, lambda: self._is("cancelled"))
+        until(180, lambda: self._is("cancelled"))
 
     def _has_stepped(self) -> bool:
         newest = self._jobs.list_events(self._id, limit=1).data[0]
@@ -84,7 +84,7 @@ def batches(client: OpenAI) -> None:
     batch = client.batches.create(
         input_file_id=stored.id, endpoint="/v1/chat/completions", completion_window="24h"
     )
-    ended = until(60, lambda: _ended(client, batch.id))
+    ended = until(180, lambda: _ended(client, batch.id))
     assert ended.status == "completed", ended
     answers = client.files.content(ended.output_file_id).text.splitlines()
     assert {json.loads(answer)["custom_id"] for answer in answers} == {"first", "second"}
@@ -137,7 +137,7 @@ class Eval:
                 "source": {"type": "file_content", "content": [{"item": {"word": "oak"}}]},
             },
         )
-        ended = until(60, lambda: self._ended(run.id))
+        ended = until(180, lambda: self._ended(run.id))
         assert ended.status == "completed", ended
         assert ended.result_counts.passed == 1
 

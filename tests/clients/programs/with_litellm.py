@@ -148,7 +148,7 @@ def batches() -> None:
         input_file_id=stored.id,
         **OURS,
     )
-    until(60, lambda: litellm.retrieve_batch(batch_id=batch.id, **OURS).status == "completed")
+    until(180, lambda: litellm.retrieve_batch(batch_id=batch.id, **OURS).status == "completed")
 
 
 RESPONDING = {"model": f"openai/{MODEL}", "input": "hello", **GREEDY}

@@ -4,7 +4,7 @@ A million objects of imported modules live as long as the process: looking throu
 while they grow costs a third of collecting, and each full collection between tests costs a second.
 A thread of OpenMP that waits for its siblings turns until they come, and where other workers and
 services have the cores they come late: a training of one second of work took ten. And Hypothesis
-has no deadline for an example: that a machine is busy says nothing of the code.
+has no deadline for an example or for making it: that a machine is busy says nothing of the code.
 """
 
 import gc
@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import is_hypothesis_test, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 MOST_EXAMPLES = {"quick": 15, "check": 25, "test": 100}
 """Of a property, by tier: where somebody waits it is tried less often. Without a tier, and with
@@ -45,9 +45,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before tests are read, whose own settings begin from these."""
-    settings.register_profile("modelmill", deadline=None)
+    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("modelmill", patient)
     most = _most_examples(config)
-    settings.register_profile("few", deadline=None, max_examples=min(most or 100, 100))
+    settings.register_profile("few", patient, max_examples=min(most or 100, 100))
     settings.load_profile("few" if most else "modelmill")
 
 
