@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[3]
 PROPERTY = """
 from collections import Counter
 from hypothesis import given, settings, strategies as st
@@ -88,3 +89,8 @@ def test_who_shares_tests_out_loads_no_fixtures(tmp_path: Path) -> None:
 
     assert loaders["-n2"] == {"loaded-by-gw0", "loaded-by-gw1"}
     assert loaders["-n0"] - loaders["-n2"] == {"loaded-by-None"}
+
+
+def test_processes_of_each_service_may_wait_a_minute_for_a_core() -> None:
+    services = {each.parent.name for each in ROOT.glob("services/*/pyproject.toml")}
+    assert {os.environ[f"{name.upper()}_BLOCKED_SECONDS"] for name in services} == {"60"}

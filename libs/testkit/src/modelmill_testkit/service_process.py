@@ -33,8 +33,6 @@ def service_settings(nats: NatsServer, root: Path) -> dict[str, str]:
         "service_secret": SECRET,
         "artifact_root": str(root / "artifacts"),
         "work_root": str(root / "work"),
-        # Beside other tests a process may wait for a core for seconds, and hang in nothing.
-        "blocked_seconds": "60",
     }
 
 

@@ -4,7 +4,8 @@ A million objects of imported modules live as long as the process: looking throu
 while they grow costs a third of collecting, and each full collection between tests costs a second.
 A thread of OpenMP that waits for its siblings turns until they come, and where other workers and
 services have the cores they come late: a training of one second of work took ten. And Hypothesis
-has no deadline for an example or for making it: that a machine is busy says nothing of the code.
+has no deadline for an example or for making it: that a machine is busy says nothing of the code. So
+services take a process for hung after a minute: beside others it may wait for a core for seconds.
 """
 
 import gc
@@ -20,6 +21,7 @@ MOST_EXAMPLES = {"quick": 15, "check": 25, "test": 100}
 `--all-examples`, it is tried as often as it asks for."""
 UNUSED = ("sklearn", "torchvision", "scipy")
 """Who imports transformers imports these wherever they are installed, and no test uses them."""
+SERVICES = ("data_prep", "trainer", "optimizer_builder", "moderation", "inference", "gateway")
 SETTINGS = "_hypothesis_internal_use_settings"
 
 
@@ -34,6 +36,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Before anybody loads OpenMP; child processes inherit it."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for name in SERVICES:
+        os.environ.setdefault(f"{name.upper()}_BLOCKED_SECONDS", "60")
     for name in UNUSED:
         # As if it were not installed, in this process alone.
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]

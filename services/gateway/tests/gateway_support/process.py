@@ -31,8 +31,6 @@ def settings_of(house: House, **changes: str) -> dict[str, str]:
         "jwt_audience": settings.jwt_audience,
         "jwks_path": str(settings.jwks_path),
         "drain_seconds": "2",
-        # Beside other tests a process may wait for a core for seconds, and hang in nothing.
-        "blocked_seconds": "60",
     } | changes
     return {name: value for name, value in values.items() if value}
 
