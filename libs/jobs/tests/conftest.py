@@ -161,7 +161,7 @@ async def job_index(bus: Bus) -> AsyncIterator[JobIndex]:
     await asyncio.gather(running, return_exceptions=True)
 
 
-Working = Callable[..., AbstractAsyncContextManager[None]]
+Working = Callable[..., AbstractAsyncContextManager[Worker]]
 
 
 @pytest.fixture
@@ -169,7 +169,7 @@ def working(bus: Bus, tmp_path: Path) -> Working:
     """`async with working(handler)`: a worker in this process, stopped when the block ends."""
 
     @asynccontextmanager
-    async def run(handler: Any, **options: Any) -> AsyncIterator[None]:
+    async def run(handler: Any, **options: Any) -> AsyncIterator[Worker]:
         stopping = asyncio.Event()
         # It ends at the end of a turn; a test need not wait for half a second.
         quick = {"claim_seconds": CLAIM_SECONDS, "retry_seconds": 0.05, "turn_seconds": 0.1}
@@ -180,7 +180,7 @@ def working(bus: Bus, tmp_path: Path) -> Working:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stopping))
             try:
-                yield
+                yield worker
             finally:
                 stopping.set()
 

@@ -104,13 +104,15 @@ async def test_a_short_job_that_does_not_fit_beside_the_long_one_waits(bus, jobs
 async def test_short_jobs_take_no_room_from_the_job_whose_turn_it_is(bus, jobs, working, handler):
     handler.short_go.clear()
     long = await submit(bus, needs=HALF)
-    async with working(handler, short=SHORT, size=LAPTOP):
+    async with working(handler, short=SHORT, size=LAPTOP) as worker:
         await begun(handler, long)
         large = await submit(bus, needs=LAPTOP)
         beside = await submit(bus, seconds=5, needs=HALF)
         await begun(handler, beside)
         handler.go.set()
         await jobs.until(long.job_id, JOB_STATUS_SUCCEEDED)
+        # It has its slot a moment longer, in which short ones take nothing from another job.
+        await eventually(lambda: worker.load.busy_slots == 0)
         later = [await submit(bus, seconds=5, needs=HALF) for _ in range(9)]
         handler.short_go.set()
         for job in (large, *later):
