@@ -67,7 +67,7 @@ check: install ## Those and tests beside one broker, of everything: five minutes
 	$(PYTEST) --tier check $(call workers,5,loadfile)
 
 test: install ## Every test but journeys and drills: real services, real processes, a real tiny model; 15 minutes
-	$(PYTEST) --tier test $(call workers,6,loadfile) $(ARGS)
+	$(PYTEST) --tier test $(call workers,4,loadfile) $(ARGS)
 
 test-times: install ## The same, and what each file costs of the processors: where a second saved is a second saved
 	@$(MAKE) --no-print-directory test ARGS="-p modelmill_testkit.processor_times $(ARGS)"

@@ -57,7 +57,7 @@ class Loop:
     models_heard: list[str] = field(default_factory=list)
     """Lines of the demo's subscriber to model.ready, which listens from the start."""
 
-    async def job_ends(self, job_id: str, *, within: float = 200.0) -> dict[str, Any]:
+    async def job_ends(self, job_id: str, *, within: float = 500.0) -> dict[str, Any]:
         """The job's record once it has ended, however it ended."""
 
         async def ended() -> dict[str, Any] | None:
@@ -114,7 +114,7 @@ class Loop:
 
         job_id = await eventually(ordered)
         assert job_id is not None
-        job = await self.job_ends(job_id, within=180)
+        job = await self.job_ends(job_id)
         if job["status"] == "succeeded":
             await eventually(is_announced)
         return job

@@ -180,7 +180,7 @@ async def taught_by_what_is_served(loop: Loop, folder: Path) -> None:
             "teacher_answers": {"max_new_tokens": 12},
         },
     )
-    job = await loop.job_ends(created.id, within=200)
+    job = await loop.job_ends(created.id)
     assert job["status"] == "succeeded", job
 
     told = job["result"]["summary"]["teacher_answers"]

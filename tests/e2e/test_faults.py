@@ -30,7 +30,7 @@ async def test_a_trainer_killed_in_mid_training_resumes_and_makes_one_version(lo
     await eventually(past_a_checkpoint, within=60)
     os.kill(loop.stack.processes["trainer"].pid, signal.SIGKILL)
 
-    job = await loop.job_ends(created.id, within=200)
+    job = await loop.job_ends(created.id)
     assert job["status"] == "succeeded", job
     states = [s for s in await events_of(loop, f"job.state.{created.id}")]
     assert states[-1].lost == 1
@@ -66,7 +66,7 @@ async def test_with_the_bus_down_chat_goes_on_and_new_jobs_are_refused_for_now(
     finally:
         broker.resume()
     created = await eventually_accepted(loop, dataset_id)
-    assert (await loop.job_ends(created.id, within=200))["status"] == "succeeded"
+    assert (await loop.job_ends(created.id))["status"] == "succeeded"
 
 
 async def eventually_accepted(loop: Loop, dataset_id: str):

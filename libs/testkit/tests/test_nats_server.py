@@ -13,6 +13,7 @@ import pytest
 from modelmill.registry.v1.model_events_pb2 import FileState
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import file_state
+from modelmill_service_kit.errors import UnavailableError
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.shared_nats import SharedServers
 from modelmill_testkit.waiting import eventually
@@ -117,3 +118,15 @@ async def test_the_folder_of_streams_outlives_the_last_stream(tmp_path, monkeypa
     with pytest.raises(OSError, match="not empty"):
         streams.rmdir()
     servers.stop()
+
+
+async def test_what_is_away_for_a_moment_is_asked_again():
+    answers = iter([UnavailableError("late"), None, "there"])
+
+    def ask() -> str | None:
+        answer = next(answers)
+        if isinstance(answer, UnavailableError):
+            raise answer
+        return answer
+
+    assert await eventually(ask) == "there"
