@@ -32,8 +32,6 @@ RECORDS = (
 async def recorded(house: House, tenant: str) -> None:
     for number, (after, version, key, caller, tokens_in, out, micros) in enumerate(RECORDS):
         record = UsageRecorded(
-            request_id=f"req-{tenant}-{number}",
-            tenant=tenant,
             caller=caller,
             version_id=version,
             key_id=key,
@@ -41,9 +39,17 @@ async def recorded(house: House, tenant: str) -> None:
             completion_tokens=out,
             micros=micros,
         )
-        record.at.FromSeconds(MONDAY + after)
-        batch = UsageBatch(tenant=tenant, requests=[record])
-        await house.bus.publish(usage_recorded(tenant), batch, msg_id=record.request_id)
+        await publish(house, tenant, number, record, after)
+
+
+async def publish(
+    house: House, tenant: str, number: int, record: UsageRecorded, after: int
+) -> None:
+    """Record a request that was made so many seconds after Monday began."""
+    record.request_id, record.tenant = f"req-{tenant}-{number}", tenant
+    record.at.FromSeconds(MONDAY + after)
+    batch = UsageBatch(tenant=tenant, requests=[record])
+    await house.bus.publish(usage_recorded(tenant), batch, msg_id=record.request_id)
 
 
 async def asked(house: House, tenant: str, **query: Any) -> dict[str, Any]:
@@ -105,34 +111,26 @@ async def test_only_what_is_asked_for_is_summed(house: House):
 
 @served
 async def test_speed_is_summed_over_answers_that_had_a_first_token(house: House):
-    for number, (first, total, out, reason) in enumerate(
-        ((0.5, 2.5, 21, "stop"), (1.5, 1.5, 1, "length"), (0.25, 1.25, 3, "error"))
-    ):
-        await record_one(house, "timed", number, (first, total, out, reason))
-    await record_one(house, "timed", 3, (0.0, 9.0, 0, "error"))
+    answers = (
+        # seconds to the first token and in all, tokens, how it ended
+        (0.5, 2.5, 21, "stop"),
+        (1.5, 1.5, 1, "length"),
+        (0.25, 1.25, 3, "error"),
+        (0.0, 9.0, 0, "error"),
+    )
+    for number, (first, total, tokens, reason) in enumerate(answers):
+        record = UsageRecorded(
+            first_token_seconds=first,
+            total_seconds=total,
+            completion_tokens=tokens,
+            finish_reason=reason,
+        )
+        await publish(house, "timed", number, record, after=number)
     ((sums,), _) = (bucket["results"] for bucket in (await asked(house, "timed"))["data"])
 
     assert (sums["num_model_requests"], sums["num_failed_requests"]) == (4, 2)
     assert (sums["num_timed_requests"], sums["first_token_seconds"]) == (3, 2.25)
     assert (sums["generation_seconds"], sums["generated_tokens"]) == (3.0, 22)
-
-
-async def record_one(
-    house: House, tenant: str, number: int, told: tuple[float, float, int, str]
-) -> None:
-    """An answer: seconds to its first token and in all, tokens, and how it ended."""
-    first, total, tokens, reason = told
-    record = UsageRecorded(
-        request_id=f"req-{tenant}-{number}",
-        tenant=tenant,
-        first_token_seconds=first,
-        total_seconds=total,
-        completion_tokens=tokens,
-        finish_reason=reason,
-    )
-    record.at.FromSeconds(MONDAY + number)
-    batch = UsageBatch(tenant=tenant, requests=[record])
-    await house.bus.publish(usage_recorded(tenant), batch, msg_id=record.request_id)
 
 
 @served

@@ -112,8 +112,8 @@ def _announced() -> Iterator[None]:
 
 
 async def _delete_streams(server: NatsServer) -> None:
-    # The server removes folders in the background, also of streams that tests delete. Meanwhile a
-    # deletion may leave messages to the next stream of the name, unheard, or that is not made.
+    # The server removes folders of deleted streams in the background. Until one is gone, deleting a
+    # stream of the same name fails without an error, and the next stream has its messages.
     await eventually(lambda: not any(map(_is_going, server.stream_folders())), within=60)
     client = await nats.connect(server.url, token=server.token)
     stream_manager: JetStreamContext = client.jetstream()

@@ -25,11 +25,11 @@ async def eventually(condition: Callable[[], T], *, within: float = WITHIN_SECON
 async def eventually(
     condition: Callable[[], T | Awaitable[T]], *, within: float = WITHIN_SECONDS
 ) -> T:
-    """The first truthy value of `condition`, asked 50 times a second, and of late 5 times.
+    """The first truthy value of `condition`, asked 50 times a second, and after 4 s 5 times.
 
-    `condition` may be a coroutine function. What takes long is asked less often: asking takes the
-    cores from what is waited for. Of exceptions that it raises only `UnavailableError` is waited
-    for to pass: a broker or service of a busy machine may be late with one answer.
+    `condition` may be a coroutine function. What takes long is asked less often: asking takes
+    processor time from what is waited for. `UnavailableError` counts as "not yet", because a broker
+    or service on a busy machine may be late with one answer; any other exception ends the wait.
 
     Raises:
         AssertionError: it did not come true within `within` seconds; names the condition and its

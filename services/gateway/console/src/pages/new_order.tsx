@@ -1,5 +1,7 @@
 /** A new evaluation or build: a form of what the API takes, and what it would take and the request beside it. */
+import type { ComponentChildren } from "preact";
 import { useApiDocument } from "../api/api_document";
+import type { ApiDocument, BodyField } from "../api/body_fields";
 import type { JsonObject } from "../api/body_values";
 import { useLoaded } from "../api/loaded";
 import {
@@ -12,6 +14,7 @@ import {
 } from "../api/order_estimates";
 import { asPython, curlOf } from "../api/request_texts";
 import { isVersion, type Dataset, type ModelList, type Page } from "../api/types";
+import type { JobForm } from "../form_words";
 import { bytes, duration, whole } from "../format";
 import { t } from "../i18n";
 import type { Option } from "../parts/body_field";
@@ -25,56 +28,67 @@ import { EstimateBeside, EstimateRemarks } from "./order_estimate";
 const LISTED = 100;
 
 export function NewEvaluationPage() {
-  const [described, options, order] = [useApiDocument(), useOptions(), orderOfLink()];
   return (
-    <>
-      <h1>{t("order.evaluate")}</h1>
-      <Shown of={described}>
-        {(document) => (
-          <OrderForm
-            key={place.value.query.toString()}
-            form="evaluate"
-            path={EVALUATIONS}
-            fields={evaluationFields(document)}
-            order={order}
-            options={options}
-            submit={t("order.evaluate_now")}
-            beside={(sent, isWrong) => (
-              <>
-                <EstimateBeside<EvaluationEstimate> path={EVALUATIONS} order={askable(sent, isWrong)} needs={t("order.evaluate_needs")}>
-                  {(estimate) => <EvaluationFacts of={estimate} />}
-                </EstimateBeside>
-                <RequestTexts path={EVALUATIONS} call="evaluations.create" order={sent} />
-              </>
-            )}
-          />
-        )}
-      </Shown>
-    </>
+    <OrderPage<EvaluationEstimate>
+      form="evaluate"
+      path={EVALUATIONS}
+      call="evaluations.create"
+      fieldsOf={evaluationFields}
+      words={[t("order.evaluate"), t("order.evaluate_now"), t("order.evaluate_needs")]}
+      isEnough={hasRows}
+    >
+      {(estimate) => <EvaluationFacts of={estimate} />}
+    </OrderPage>
   );
 }
 
 export function NewBuildPage() {
+  return (
+    <OrderPage<BuildEstimate>
+      form="optimize"
+      path={BUILDS}
+      call="optimizations.create"
+      fieldsOf={buildFields}
+      words={[t("order.optimize"), t("order.optimize_now"), t("order.optimize_needs")]}
+      isEnough={() => true}
+    >
+      {(estimate) => <BuildFacts of={estimate} />}
+    </OrderPage>
+  );
+}
+
+interface OrderPageProps<T> {
+  form: JobForm;
+  path: string;
+  /** Of the client that the gateway has for programs. */
+  call: string;
+  fieldsOf: (document: ApiDocument) => BodyField[];
+  /** The title, what orders, and what is missing while nothing can be estimated. */
+  words: readonly [string, string, string];
+  /** Whether there is anything to estimate, of an order of which no field is wrong. */
+  isEnough: (order: JsonObject) => boolean;
+  /** What an estimate says. */
+  children: (estimate: T) => ComponentChildren;
+}
+
+function OrderPage<T>({ form, path, call, fieldsOf, words, isEnough, children }: OrderPageProps<T>) {
   const [described, options, order] = [useApiDocument(), useOptions(), orderOfLink()];
+  const [title, submit, needs] = words;
   return (
     <>
-      <h1>{t("order.optimize")}</h1>
+      <h1>{title}</h1>
       <Shown of={described}>
         {(document) => (
           <OrderForm
             key={place.value.query.toString()}
-            form="optimize"
-            path={BUILDS}
-            fields={buildFields(document)}
-            order={order}
-            options={options}
-            submit={t("order.optimize_now")}
+            {...{ form, path, order, options, submit }}
+            fields={fieldsOf(document)}
             beside={(sent, isWrong) => (
               <>
-                <EstimateBeside<BuildEstimate> path={BUILDS} order={isWrong ? null : sent} needs={t("order.optimize_needs")}>
-                  {(estimate) => <BuildFacts of={estimate} />}
+                <EstimateBeside<T> path={path} order={!isWrong && isEnough(sent) ? sent : null} needs={needs}>
+                  {children}
                 </EstimateBeside>
-                <RequestTexts path={BUILDS} call="optimizations.create" order={sent} />
+                <RequestTexts path={path} call={call} order={sent} />
               </>
             )}
           />
@@ -85,8 +99,8 @@ export function NewBuildPage() {
 }
 
 /** Without rows there is nothing to estimate, which no field alone says. */
-function askable(sent: JsonObject, isWrong: boolean): JsonObject | null {
-  return isWrong || !sent.dataset_id ? null : sent;
+function hasRows(order: JsonObject): boolean {
+  return Boolean(order.dataset_id);
 }
 
 function EvaluationFacts({ of }: { of: EvaluationEstimate }) {
