@@ -44,7 +44,7 @@ print(json.dumps({"text": pipeline.generate(sys.argv[2], config)}))
 
 def run(script: str, *arguments: str) -> dict[str, object]:
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     answer: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
