@@ -42,6 +42,8 @@ class Gateway(ThreadingHTTPServer):
     daemon_threads = True
     chunks: list[dict[str, Any]]
     refusal = ""
+    request_id = ""
+    """In the head of each answer, where there is one."""
     cut = False
     """Whether answers end before their length."""
     loading: dict[str, Any] | None = None
@@ -54,6 +56,11 @@ class Gateway(ThreadingHTTPServer):
 
 class _Handler(Handler):
     server: Gateway
+
+    def end_headers(self) -> None:
+        if self.server.request_id:
+            self.send_header("x-request-id", self.server.request_id)
+        super().end_headers()
 
     def do_GET(self) -> None:
         assert self.path == "/v1/models/default"
@@ -107,6 +114,26 @@ def test_an_answer_that_came_to_its_end_says_nothing_beside_it(
     gateway.chunks = [said("Hello, "), said("world", "stop")]
     assert run_app(["chat", "hello"]) == 0
     assert capsys.readouterr().out == "Hello, world\n"
+
+
+def test_feedback_is_named_beside_each_answer_and_never_on_stdout(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.chunks = [said("Hello", "stop")]
+    gateway.request_id = f"req-{'0b8f' * 30}[b]"
+    assert run_app(["chat", "hello"]) == 0
+
+    shown = capsys.readouterr()
+    assert shown.out == "Hello\n"
+    assert shown.err == f"mill feedback {gateway.request_id}\n"
+
+
+def test_without_a_request_id_nobody_is_asked_for_feedback(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.chunks = [said("Hello", "stop")]
+    assert run_app(["chat", "hello"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_a_refusal_is_what_the_gateway_said_and_nothing_around_it(

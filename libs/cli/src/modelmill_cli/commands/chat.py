@@ -48,6 +48,7 @@ def chat(
                     model=model, messages=messages, max_tokens=max_tokens, stream=True
                 )
             messages.append({"role": "assistant", "content": _shown(chunks, console)})
+            _tell_request(chunks.response.headers.get("x-request-id", ""))
         except (APIConnectionError, RequestError) as error:
             raise _lost(error, client) from error
         except APIError as error:
@@ -91,6 +92,13 @@ def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:
     if stopped:
         console.print(f"the policy ended it: {plain(stopped)}", style="red")
     return answer
+
+
+def _tell_request(request_id: str) -> None:
+    """By which id `mill feedback` judges the answer: beside it, and never in a pipe or a file."""
+    if request_id:
+        words = plain(f"mill feedback {request_id}")
+        Console(stderr=True, highlight=False).print(words, style="dim", soft_wrap=True)
 
 
 def _loading(client: Modelmill, model: str) -> str:
