@@ -60,14 +60,41 @@ def test_threads_of_child_processes_wait_without_turning() -> None:
 def test_a_property_is_tried_less_often_where_somebody_waits(
     tmp_path: Path, options: list[str], examples: str
 ) -> None:
-    (tmp_path / "test_property.py").write_text(PROPERTY)
+    assert f"examples: {examples}" in said_by(PROPERTY, tmp_path, *options)
+
+
+def said_by(tests: str, folder: Path, *options: str) -> str:
+    (folder / "test_it.py").write_text(tests)
     plugins = [f"-pmodelmill_testkit.{name}" for name in ("tiers", "thrifty_runs")]
     command = [sys.executable, "-m", "pytest", "-s", "-c/dev/null", "-pno:cacheprovider", *plugins]
     run = subprocess.run(
-        [*command, *options, "."], cwd=tmp_path, capture_output=True, text=True, check=True
+        [*command, *options, "."], cwd=folder, capture_output=True, text=True, check=True
     )
+    return run.stdout
 
-    assert f"examples: {examples}" in run.stdout
+
+DRAWN = """
+from hypothesis import given, settings, strategies as st
+drawn = []
+@given(st.integers())
+def test_it(number): drawn.append(number)
+@settings(max_examples=300)
+@given(st.integers())
+def test_it_often(number): drawn.append(number)
+def test_which(): print("drawn:", hash(tuple(drawn)))
+"""
+
+
+def drawn(folder: Path, *options: str) -> str:
+    lines = said_by(DRAWN, folder, "--tier=test", *options).splitlines()
+    return next(line for line in lines if "drawn:" in line)
+
+
+def test_examples_of_a_tier_are_the_same_each_time_and_those_of_a_release_are_new(
+    tmp_path: Path,
+) -> None:
+    assert drawn(tmp_path) == drawn(tmp_path)
+    assert drawn(tmp_path, "--all-examples") != drawn(tmp_path, "--all-examples")
 
 
 def test_who_shares_tests_out_loads_no_fixtures(tmp_path: Path) -> None:

@@ -188,8 +188,11 @@ class ServiceSettings(EndingSettings):
     otlp_token: SecretStr | None = None
     """Sent to the collector as a bearer token."""
 
-    blocked_seconds: float = Field(default=5.0, gt=0)
-    """A process whose event loop has not run for this long ends, and is started again."""
+    blocked_seconds: float = Field(default=20.0, gt=0)
+    """A process whose event loop has not run for this long ends, and is started again.
+
+    Beside a training, a build and tests a service was seen to wait 6 s for a core.
+    """
 
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""

@@ -4,8 +4,11 @@ A million objects of imported modules live as long as the process: looking throu
 while they grow costs a third of collecting, and each full collection between tests costs a second.
 A thread of OpenMP that waits for its siblings turns until they come, and where other workers and
 services have the cores they come late: a training of one second of work took ten. And Hypothesis
-has no deadline for an example or for making it: that a machine is busy says nothing of the code. So
-services take a process for hung after a minute: beside others it may wait for a core for seconds.
+has no deadline for an example or for making it: that a machine is busy says nothing of the code.
+Services take a process for hung after a minute: beside others it may wait for a core for seconds.
+
+In a tier a property has the same examples each time, so that a run fails for what was changed. New
+ones are drawn where no tier is named, and by `--all-examples`.
 """
 
 import gc
@@ -52,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.register_profile("modelmill", patient)
     most = _most_examples(config)
-    settings.register_profile("few", patient, max_examples=min(most or 100, 100))
+    settings.register_profile("few", _few(patient, most or 100))
     settings.load_profile("few" if most else "modelmill")
 
 
@@ -80,7 +83,7 @@ def _try_few(test: Any, most: int) -> None:
 
 
 def _few(asked: settings, most: int) -> settings:
-    return settings(asked, max_examples=min(asked.max_examples, most))
+    return settings(asked, max_examples=min(asked.max_examples, most), derandomize=True)
 
 
 def pytest_collectstart() -> None:
