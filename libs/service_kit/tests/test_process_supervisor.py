@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from modelmill_service_kit import process_supervisor
 from modelmill_service_kit.errors import UnavailableError
 from modelmill_service_kit.process_supervisor import SupervisedProcess
 from modelmill_testkit.waiting import eventually
@@ -64,6 +65,23 @@ async def test_a_process_that_ends_at_once_is_reported_with_its_last_line():
     process = supervised("import sys; sys.exit('port 80 is taken')", [])
     with pytest.raises(UnavailableError, match="port 80 is taken"):
         await process.start()
+
+
+async def test_a_process_that_its_watchdog_ended_is_reported_with_what_helps():
+    traceback = 'Timeout (0:00:06)!\\n  File "<frozen runpy>", line 198 in _run_module_as_main'
+    process = supervised(f"import sys; sys.exit('{traceback}')", [])
+    with pytest.raises(UnavailableError, match=r"heavy load.*CHILD_BLOCKED_SECONDS=60"):
+        await process.start()
+
+
+async def test_a_process_that_is_not_ready_in_time_is_reported_so(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(process_supervisor, "START_SECONDS", 0.1)
+    process = supervised("import sys; sys.stdin.read()", [])
+    try:
+        with pytest.raises(UnavailableError, match=r"not ready within 0\.1 s"):
+            await process.start()
+    finally:
+        await process.stop()
 
 
 async def test_a_stopped_process_stays_stopped():

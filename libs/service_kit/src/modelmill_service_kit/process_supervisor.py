@@ -96,9 +96,12 @@ class CrashLoop:
 
 LogLine = Callable[[str, str], None]
 """Called with the process's name and one line of its output."""
-START_SECONDS = 60.0
+START_SECONDS = 300.0
+"""Enough for libraries read from a cold disk while all processors are busy."""
 STOP_SECONDS = 20.0
 READY = "READY"
+WATCHDOG = "Timeout ("
+"""Begins what `ended_when_blocked` prints; the stacks that follow say nothing to a user."""
 
 
 class SupervisedProcess:
@@ -147,6 +150,7 @@ class SupervisedProcess:
         self._watcher: asyncio.Task[None] | None = None
         self._readers: list[asyncio.Task[None]] = []
         self._last_line = ""
+        self._was_blocked = False
 
     @property
     def pid(self) -> int:
@@ -161,11 +165,11 @@ class SupervisedProcess:
         """Start it and wait for its READY line.
 
         Raises:
-            UnavailableError: it ended, or said nothing for a minute; the message has its last line.
+            UnavailableError: it ended, or was not ready in time; the message says why.
         """
         ready = await self._launch()
         if not ready:
-            raise UnavailableError(f"{self.name} did not start: {self._last_line or 'no output'}")
+            raise UnavailableError(f"{self.name} did not start: {self._why()}")
         self._watcher = asyncio.create_task(self._keep_running(), name=f"watch {self.name}")
 
     async def given_up(self) -> None:
@@ -179,6 +183,7 @@ class SupervisedProcess:
 
     async def _launch(self) -> bool:
         self._let_go()
+        self._was_blocked = False
         self._started_at = asyncio.get_running_loop().time()
         starting = asyncio.ensure_future(self._spawn())
         try:
@@ -234,8 +239,23 @@ class SupervisedProcess:
     def _says_ready(self, line: str) -> bool:
         return line.startswith(READY) if self._ready_sign is None else self._ready_sign in line
 
+    def _why(self) -> str:
+        if self.is_running:
+            return (
+                f"not ready within {START_SECONDS:g} s; the last line of its output: "
+                f"{self._last_line or 'none'}"
+            )
+        if not self._was_blocked:
+            return self._last_line or "no output"
+        setting = f"{self.name.upper().replace('-', '_')}_BLOCKED_SECONDS"
+        return (
+            "its event loop stood still for too long, as under heavy load, and its watchdog ended "
+            f"it. Start it again when less runs here, or set {setting}=60"
+        )
+
     def _hear(self, line: str) -> None:
         self._last_line = line
+        self._was_blocked |= line.startswith(WATCHDOG)
         self._say(line)
 
     def _say(self, line: str) -> None:

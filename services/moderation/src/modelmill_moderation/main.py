@@ -48,7 +48,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
     judges = ConfiguredJudges(bool(settings.inference_address), frozenset(settings.safety_services))
-    default_policy = load_policy(settings.policy_path)
+    # In a thread: on a machine under load it takes longer than the watchdog of the loop waits.
+    default_policy = await asyncio.to_thread(load_policy, settings.policy_path)
     judges.check(default_policy)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
