@@ -193,6 +193,30 @@ def test_a_name_for_an_id_is_answered_with_the_newest_id_of_the_nearest_name(
     assert f"no dataset 'kindz'. {meant}" in capsys.readouterr().err
 
 
+def test_the_name_of_one_dataset_alone_stands_for_its_id(gateway, capsys, monkeypatch):
+    monkeypatch.setitem(THING, "name", "tickets")
+    gateway.ids["/v1/datasets"] = [only] = [f"ds-1{HEX[1:]}"]
+
+    assert run_app(["data", "show", "tickets"]) == 0, capsys.readouterr().err
+    assert gateway.asked[-1] == f"/v1/datasets/{only}"
+
+
+def test_a_name_that_several_datasets_have_is_answered_with_their_ids(gateway, capsys, monkeypatch):
+    monkeypatch.setitem(THING, "name", "tickets")
+
+    assert run_app(["data", "show", "tickets"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    ids = ", ".join(gateway.ids["/v1/datasets"])
+    assert f"several are called 'tickets': {ids}. Give the id; the newest stands first" in said
+
+
+def test_only_datasets_are_found_by_a_name(gateway, capsys, monkeypatch):
+    monkeypatch.setitem(THING, "name", "tickets")
+
+    assert run_app(["jobs", "show", "tickets"]) == 2
+    assert "no job 'tickets'" in capsys.readouterr().err
+
+
 def test_an_id_that_others_go_on_after_is_that_id(gateway, capsys):
     gateway.ids["/v1/jobs"] = ["ftjob-1", "ftjob-12"]
 

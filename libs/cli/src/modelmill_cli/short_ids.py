@@ -1,6 +1,6 @@
-"""Short ids in commands: a unique prefix stands for the whole id."""
+"""Short ids in commands: a unique prefix, or a unique name, stands for the whole id."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -31,12 +31,14 @@ class Sort:
     """Which lists them for people."""
     begins: str = ""
     """How ids begin that may be shortened; names that people gave never are."""
+    has_names: bool = False
+    """Whether a whole name that one thing alone has stands for its id."""
 
     def full_id(self, client: Modelmill, given: str) -> str:
-        """The id or name itself, or the only id that begins with it.
+        """The id or name itself, or the only id that begins with it or is called so.
 
         Raises:
-            InvalidInputError: several ids begin so.
+            InvalidInputError: several ids begin so, or are called so.
             NotFoundError: there is no such thing.
         """
         if self._is_there(client, given):
@@ -48,10 +50,17 @@ class Sort:
         if len(found) == 1:
             return found[0]
         if found:
-            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
             raise InvalidInputError(
-                f"{given[:80]!r} begins several ids: {', '.join(found[:NAMED])}{more}. Give more of"
-                " the one that is meant"
+                f"{given[:80]!r} begins several ids: {_few(found)}. Give more of the one that is"
+                " meant"
+            )
+        called = [id_ for id_, name in names.items() if self.has_names and name == given]
+        if len(called) == 1:
+            return called[0]
+        if called:
+            raise InvalidInputError(
+                f"several are called {given[:80]!r}: {_few(called)}. Give the id; the newest stands"
+                " first"
             )
         raise NotFoundError(
             f"no {self.what} {given[:80]!r}.{_meant(given, names)} `{self.command}` lists what"
@@ -70,6 +79,11 @@ class Sort:
         return given.startswith(self.begins) and known.startswith(given)
 
 
+def _few(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+    return f"{', '.join(ids[:NAMED])}{more}"
+
+
 def _meant(given: str, names: Mapping[str, str | None]) -> str:
     """A question for the id that is near, or that has a name which is."""
     by_name = {
@@ -84,7 +98,7 @@ def _meant(given: str, names: Mapping[str, str | None]) -> str:
 JOB = Sort("job", lambda client: client.jobs, "mill jobs list")
 EVALUATION = Sort("evaluation", lambda client: client.evaluations, "mill jobs list --kind evaluate")
 MODEL = Sort("model", lambda client: client.models, "mill models list", begins="mv-")
-DATASET = Sort("dataset", lambda client: client.datasets, "mill data list")
+DATASET = Sort("dataset", lambda client: client.datasets, "mill data list", has_names=True)
 FILE = Sort("file", lambda client: client.files, "mill files list")
 BATCH = Sort("batch", lambda client: client.batches, "mill batch list")
 WEBHOOK = Sort("webhook", lambda client: client.webhooks, "mill webhooks list")

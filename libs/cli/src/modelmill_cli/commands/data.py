@@ -39,7 +39,7 @@ app = typer.Typer(no_args_is_help=True, help="Manage datasets and their source r
 app.command()(generate)
 
 Id = Annotated[
-    str, typer.Argument(metavar="DATASET", help="A dataset, ds-..., or how its id begins.")
+    str, typer.Argument(metavar="DATASET", help="A dataset, ds-..., how its id begins, or a name.")
 ]
 File = Annotated[str, typer.Argument(help="An uploaded file, file-..., or one to upload.")]
 Files = Annotated[
