@@ -93,6 +93,19 @@ def test_a_name_shows_its_version_with_what_was_measured(
     assert "0.875" in shown
 
 
+def test_a_version_is_shown_with_time_size_and_capabilities_in_words(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    able = {"logprobs": True, "top_logprobs": 20, "tools": False}
+    gateway.models["mv-tuned"] |= {"created": 0, "size_bytes": 272_584_730, "capabilities": able}
+    lines = [
+        " ".join(line.split()) for line in said(capsys, "models", "show", "kinds").splitlines()
+    ]
+
+    assert {"created 1970-01-01 00:00 UTC", "size 272.6 MB"} <= {*lines}
+    assert "capabilities logprobs, top logprobs 20" in lines
+
+
 def test_a_card_is_printed_as_it_lies_in_the_artifact(
     gateway: Gateway, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,7 +58,7 @@ async def test_what_is_no_file_of_rows_is_refused(data_prep: Any) -> None:
         (b"{}", "rows.json", "must end in .jsonl, .ndjson, .csv, .tsv, .txt"),
         (b"{}", "x" * 255 + ".jsonl", "at most 255"),
         (b"{}", "a\nb.jsonl", "printable"),
-        (b"", "rows.jsonl", "empty"),
+        (b"", "rows.jsonl", "rows.jsonl is empty"),
         ("q,a\n1,2\n".encode("utf-16"), "rows.jsonl", "no JSON rows"),
         (b"{}\n" + b"\0\1" * 9, "rows.jsonl", "not text: it has zero bytes"),
         (gzip.compress(b"\0" * 9), "rows.jsonl.gz", "not text: it has zero bytes"),

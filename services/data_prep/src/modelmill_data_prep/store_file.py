@@ -79,7 +79,7 @@ class StoreFile:
         """Store a file under `file_id`, or under a random id if that is empty.
 
         Raises:
-            InvalidInputError: Header or content are invalid, or the file is empty.
+            InvalidInputError: Header or content are invalid, or there is no content.
             AlreadyExistsError: The given id exists.
             TooLargeError: The file exceeds the limit.
             NoCapacityError: Too many concurrent uploads over all tenants.
@@ -116,7 +116,7 @@ class StoreFile:
             TemporaryDirectory(dir=self._spool) as folder,
             (Path(folder) / CONTENT).open("xb", buffering=0) as file,
         ):
-            await self._receive(chunks, file, file_format, encoding)
+            await self._receive(chunks, file, file_format, filename, encoding)
             if file_format not in PLAIN_FORMATS:
                 await self._inspector.check_opening(Path(folder) / CONTENT, file_format)
             return await asyncio.to_thread(
@@ -132,6 +132,7 @@ class StoreFile:
         chunks: AsyncIterator[bytes],
         file: RawIOBase,
         file_format: FileFormat,
+        filename: str,
         encoding: str,
     ) -> None:
         size, opening = 0, b""
@@ -148,7 +149,7 @@ class StoreFile:
                 raise TooLargeError(f"the file is larger than {self._max_bytes} bytes")
             await asyncio.to_thread(file.write, chunk)
         if not size:
-            raise InvalidInputError("the file is empty")
+            raise InvalidInputError(f"{filename} is empty")
         if len(opening) < SNIFFED_BYTES:
             _check_opening(opening, file_format, encoding)
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from modelmill_cli.commands.exports import Version, export, version_named
 from modelmill_cli.form_table import print_forms
 from modelmill_cli.gateway import DEFAULT_MODEL, DEFAULT_TENANT, connect
-from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list
+from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list, when
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder, owner_only
 from modelmill_cli.tables import data_size, loading_words, plain, print_table
@@ -288,8 +288,10 @@ def show(context: typer.Context, version: Version, as_json: AsJson = False) -> N
         return
     table = Table(show_header=False, box=None)
     for name, value in model.items():
-        if name not in ("metrics", "object", "loading") and value not in (None, ""):
-            table.add_row(name.replace("_", " "), escape(str(value)))
+        if name not in ("metrics", "object", "loading") and value not in (None, "", [], {}):
+            table.add_row(
+                name.replace("_", " ").removesuffix(" bytes"), escape(_shown(name, value))
+            )
     if words := loading_words(model):
         table.add_row("state", words)
     print_table(table)
@@ -298,6 +300,18 @@ def show(context: typer.Context, version: Version, as_json: AsJson = False) -> N
         figures.add_row(name, f"{figure:,.6g}")
     if figures.rows:
         print_table(figures)
+
+
+def _shown(name: str, value: object) -> str:
+    """A field of a model as people write it."""
+    if name == "created" and isinstance(value, int):
+        return when(value)
+    if name == "size_bytes" and isinstance(value, int):
+        return data_size(value)
+    if name == "capabilities" and isinstance(value, Mapping):
+        able = [key if had is True else f"{key} {had}" for key, had in value.items() if had]
+        return ", ".join(able).replace("_", " ")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @app.command()
