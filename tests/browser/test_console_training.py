@@ -15,7 +15,7 @@ from modelmill_recipes.recipe import Recipe
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.console_checks import PHONE_WIDTH, serious_findings
-from tests.browser.console_place import open_place
+from tests.browser.console_place import go_to, open_place
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
@@ -150,9 +150,7 @@ def test_what_is_missing_is_told_when_somebody_orders(console: WatchedPage):
     page = console.page
     open_form(page)
     expect(page.locator("[aria-invalid]")).to_have_count(0)
-    # Until the models are known it is a text field, which would take the focus along when it goes.
-    base = page.get_by_role("combobox", name="Base model")
-    expect(base).to_be_visible()
+    base = page.get_by_label("Base model")
 
     page.get_by_role("button", name="Order training").click()
 
@@ -356,6 +354,37 @@ def test_the_form_asks_at_most_five_times_when_it_opens(console: WatchedPage, ga
 
     asked = [each for each in console.requests if "/console/" not in each]
     assert 0 < len(asked) <= MOST_REQUESTS
+
+
+def test_who_types_when_the_models_come_late_keeps_the_focus_and_the_text(console: WatchedPage):
+    page, is_held = console.page, True
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if is_held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    go_to(page, "/access")
+    page.route("**/v1/models", hold)
+    open_form(page)
+    base = page.get_by_label("Base model")
+    base.focus()
+    page.keyboard.type("mv-")
+
+    is_held = False
+    with page.expect_response("**/v1/models"):
+        for route in held:
+            route.continue_()
+    expect(page.locator("datalist option")).not_to_have_count(0)
+    page.keyboard.type("base")
+    page.keyboard.press("Tab")
+
+    expect(page.get_by_role("combobox", name="Dataset", exact=True)).to_be_focused()
+    expect(page.get_by_role("combobox", name="Base model")).to_have_value("mv-base")
+    expect(base.locator("option:checked")).to_have_text("tiny (safetensors, mv-base)")
+    assert console.complaints == []
 
 
 def test_lists_and_pages_lead_to_the_form(console: WatchedPage, dataset: str):

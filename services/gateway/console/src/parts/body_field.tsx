@@ -1,4 +1,5 @@
 /** One field of a request body: its name, what is typed, what it means and what is wrong with it. */
+import { useRef, useState } from "preact/hooks";
 import type { BodyField } from "../api/body_fields";
 import { fieldTitle, hintOf, type JobForm } from "../form_words";
 import { t } from "../i18n";
@@ -55,14 +56,15 @@ function idOf(field: BodyField): string {
   return `field-${field.path}`;
 }
 
-function Control(props: BodyFieldProps) {
-  const { field, value, error, options, change } = props;
+function Control({ field, value, error, options: newest, change }: BodyFieldProps) {
+  const { options, ...watch } = useUndisturbed(newest);
   const about = [error && `${idOf(field)}-error`, field.description && `${idOf(field)}-help`].filter(Boolean).join(" ");
   const common = {
     id: idOf(field),
     required: field.isRequired,
     ...(about ? { "aria-describedby": about } : {}),
     ...(error ? { "aria-invalid": "true" as const } : {}),
+    ...watch,
   };
   if (field.kind === "flag") {
     const isChecked = (value || String(field.initial)) === "true";
@@ -73,25 +75,53 @@ function Control(props: BodyFieldProps) {
     return (
       <select {...common} value={value} onChange={(event) => change(event.currentTarget.value)}>
         <option value="">{unsaid(field) || t("field.none")}</option>
-        {withOwn(choices, value).map((each) => (
-          <option key={each.value} value={each.value}>
-            {each.label}
-          </option>
-        ))}
+        {withOwn(choices, value).map(OptionElement)}
       </select>
     );
   }
+  const suggested = newest && `${idOf(field)}-options`;
   const isNumber = (field.kind === "number" || field.kind === "integer") && field.words.length === 0;
   return (
-    <input
-      {...common}
-      value={value}
-      placeholder={unsaid(field)}
-      inputMode={isNumber ? "decimal" : "text"}
-      autocomplete="off"
-      spellcheck={false}
-      onInput={(event) => change(event.currentTarget.value)}
-    />
+    <>
+      <input
+        {...common}
+        value={value}
+        list={suggested}
+        placeholder={unsaid(field)}
+        inputMode={isNumber ? "decimal" : "text"}
+        autocomplete="off"
+        spellcheck={false}
+        onInput={(event) => change(event.currentTarget.value)}
+      />
+      {suggested && <datalist id={suggested}>{newest.map(OptionElement)}</datalist>}
+    </>
+  );
+}
+
+interface Undisturbed {
+  options: readonly Option[] | undefined;
+  onFocus: () => void;
+  onBlur: (event: FocusEvent) => void;
+}
+
+/** Options that come while somebody is at the field wait: a control that is replaced loses focus and text. */
+function useUndisturbed(newest: readonly Option[] | undefined): Undisturbed {
+  const [isAtIt, setAtIt] = useState(false);
+  const shown = useRef(newest);
+  if (!isAtIt) shown.current = newest;
+  return {
+    options: shown.current,
+    onFocus: () => setAtIt(true),
+    // Of a window that is left for another one the field keeps the focus.
+    onBlur: ({ currentTarget }) => setAtIt(currentTarget === document.activeElement),
+  };
+}
+
+function OptionElement({ value, label }: Option) {
+  return (
+    <option key={value} value={value}>
+      {label}
+    </option>
   );
 }
 
