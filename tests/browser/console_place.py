@@ -60,6 +60,12 @@ def open_place(watched: WatchedPage, gateway: LiveGateway, place: str, credentia
     return watched.page
 
 
+def without_reloads(page: Page) -> Page:
+    """The page, which from its next document on asks nothing again: what it asks, it asks first."""
+    page.add_init_script("window.setInterval = () => 0")
+    return page
+
+
 def go_to(page: Page, place: str) -> None:
     """As a link leads there, until all is there that the page loads."""
     page.evaluate(GO, place)

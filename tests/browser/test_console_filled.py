@@ -19,6 +19,7 @@ from tests.browser.console_place import (
     go_to,
     open_place,
     record_usage,
+    without_reloads,
 )
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
@@ -103,6 +104,7 @@ def test_filled_pages_have_no_serious_finding_and_fit_a_phone(
 def test_a_page_asks_at_most_five_times_when_it_opens(
     watched: WatchedPage, gateway: LiveGateway, visit: Visit
 ):
+    without_reloads(watched.page)
     page = open_place(watched, gateway, "/playground", visit.credential)
     seen = 0
     for place in visit.places:

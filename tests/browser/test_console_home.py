@@ -5,7 +5,7 @@ import time
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.browser.console_place import complaints, open_place, record_usage
+from tests.browser.console_place import complaints, open_place, record_usage, without_reloads
 from tests.browser.console_texts import LANGUAGES, ConsoleTexts
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
@@ -99,6 +99,7 @@ def test_figures_that_were_shown_stay_while_they_cannot_be_asked_for_again(
 
 
 def test_home_asks_at_most_five_times(watched: WatchedPage, gateway: LiveGateway):
+    without_reloads(watched.page)
     page = open_place(watched, gateway, "/playground", gateway.token(tenant="counted"))
     watched.requests.clear()
     page.get_by_role("link", name="Home").first.click()

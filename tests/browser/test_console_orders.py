@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import HOSTILE
-from tests.browser.console_place import ask, complaints, go_to, open_place
+from tests.browser.console_place import ask, complaints, go_to, open_place, without_reloads
 from tests.browser.console_texts import LANGUAGES, ConsoleTexts
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
@@ -109,7 +109,7 @@ def test_forms_are_in_the_language_of_the_reader_and_ask_at_most_five_times(
 ):
     page = browser.new_page(locale=LANGUAGES[language])
     try:
-        say, watched = ConsoleTexts(language), WatchedPage(page)
+        say, watched = ConsoleTexts(language), WatchedPage(without_reloads(page))
         open_place(watched, gateway, "/jobs", gateway.token())
         watched.requests.clear()
         page.get_by_role("button", name=say(f"order.{kind}"), exact=True).click()
