@@ -14,6 +14,7 @@ from tests.browser.watched_page import WatchedPage
 
 MOST_REQUESTS = 5
 KINDS = ("evaluate", "optimize")
+ORDERED = re.compile("/v1/evaluations$")
 
 
 def form_of(watched: WatchedPage, gateway: LiveGateway, kind: str, **query: str) -> Page:
@@ -100,6 +101,76 @@ def test_the_request_beside_a_form_is_the_one_that_is_sent(
     python = page.get_by_label("Python", exact=True)
     expect(python).to_contain_text("client.evaluations.create(")
     expect(python).to_contain_text('measures=["accuracy", "perplexity"]')
+
+
+def group(page: Page, name: str) -> Locator:
+    """Opened, as somebody who fills it in does."""
+    summary = page.get_by_text(name, exact=True)
+    summary.click()
+    return page.locator("details").filter(has=summary)
+
+
+def test_an_evaluation_takes_slices_protections_tasks_and_their_suite(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    page = form_of(watched, gateway, "evaluate", model="default", dataset="ds-x")
+    slices, protected = group(page, "Slices"), group(page, "Protections")
+    for by in ("script", "answer", "length"):
+        slices.get_by_role("button", name="Add to Slices").click()
+        slices.get_by_label("Groups by").last.fill(by)
+    slices.get_by_label("Edges").last.fill("100, 500")
+    slices.get_by_role("button", name="Remove 2 of Slices").click()
+    protected.get_by_role("button", name="Add to Protections").click()
+    protected.get_by_label("Protected metric").fill("accuracy")
+    protected.get_by_label("Worst value").fill("0.6")
+    tasks, suite = group(page, "Tasks"), group(page, "Suite of the tasks")
+    tasks.get_by_role("button", name="Add to Tasks").click()
+    tasks.get_by_label("Task in YAML").fill("task: a\noutput_type: b")
+    tasks.get_by_label("Data files").fill("file-1")
+    suite.get_by_label("Name").fill("own")
+    suite.get_by_label("Licence").fill("MIT")
+
+    with page.expect_request(ORDERED) as sent:
+        page.get_by_role("button", name="Order evaluation").click()
+
+    assert sent.value.post_data_json == {
+        "model": "default",
+        "dataset_id": "ds-x",
+        "tasks": [{"config": "task: a\noutput_type: b", "data_file_ids": ["file-1"]}],
+        "slices": [{"by": "script"}, {"by": "length", "edges": [100, 500]}],
+        "protections": [{"measure": "accuracy", "worst": 0.6}],
+        "suite": {"name": "own", "license": "MIT"},
+    }
+
+
+def test_what_is_wrong_in_a_list_of_objects_stands_beside_its_field(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    def refuse(route: Route) -> None:
+        wrong = {"message": "slices.0.by is not known", "errors": ["slices.0.by is not known"]}
+        route.fulfill(status=400, json={"error": wrong})
+
+    watched.page.route(ORDERED, refuse)
+    page = form_of(watched, gateway, "evaluate", model="default", dataset="ds-x")
+    group(page, "Suite of the tasks").get_by_label("Name").fill("own")
+    slices = group(page, "Slices")
+    for _ in range(2):
+        slices.get_by_role("button", name="Add to Slices").click()
+    slices.get_by_role("button", name="Remove 1 of Slices").click()
+    expect(slices.get_by_role("button", name="Add to Slices")).to_be_focused()
+    slices.get_by_label("Edges").fill("1.5")
+    page.get_by_role("button", name="Order evaluation").click()
+    expect(page.locator(".error")).to_have_text(
+        ["is required", "must be whole numbers, with commas between them", "is required"]
+    )
+
+    slices.get_by_label("Groups by").fill("colour")
+    slices.get_by_label("Edges").fill("")
+    page.get_by_label("Licence").fill("MIT")
+    page.get_by_role("button", name="Order evaluation").click()
+
+    expect(slices.locator(".error")).to_have_text("slices.0.by is not known")
+    expect(slices.get_by_label("Groups by")).to_be_focused()
 
 
 @pytest.mark.parametrize("kind", KINDS)

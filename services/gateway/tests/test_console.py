@@ -126,8 +126,7 @@ def fields_of(form: str) -> dict[str, str]:
     """What a person reads of a form's fields in English, by their paths."""
     name, source = FORMS[form]
     found = LEFT_OUT.search((SOURCE / "api" / source).read_text("utf-8"))
-    assert found is not None
-    left_out = {*re.findall(r'"([\w.]+)"', found[1])}
+    left_out = {*re.findall(r'"([\w.]+)"', found[1])} if found else set[str]()
     return dict(described_fields(document()["components"]["schemas"][name], left_out))
 
 
@@ -138,7 +137,8 @@ def described_fields(
     for name, own in schema["properties"].items():
         path = f"{group}.{name}" if group else name
         branches = [*branches_of(own)]
-        inner = [each for each in branches if "properties" in each]
+        listed = [one for each in branches for one in branches_of(each.get("items", {}))]
+        inner = [each for each in (*branches, *listed) if "properties" in each]
         if path in left_out:
             continue
         if inner:
@@ -156,7 +156,7 @@ def hints(form: str, language: str) -> dict[str, str]:
     ("form", "some"),
     [
         ("train", {"model", "hyperparameters.lora_rank", "limits.patience"}),
-        ("evaluate", {"compare_to", "measures"}),
+        ("evaluate", {"compare_to", "measures", "slices.by", "protections.worst", "tasks.config"}),
         ("optimize", {"target_form", "objective.p95_ms", "load.in_flight"}),
     ],
 )

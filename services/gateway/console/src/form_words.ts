@@ -13,9 +13,11 @@ const HINTS: Partial<Record<Language, Record<JobForm, Record<string, string>>>> 
   zh: { train: trainZh, evaluate: evaluateZh, optimize: optimizeZh },
 };
 
-/** What the field at a path means; null where only the API's own description says it. */
+const PLACE = /\.\d+(?=\.)/g;
+
+/** What the field at a path means, in any object of a list; null where only the API's own description says it. */
 export function hintOf(form: JobForm, path: string): string | null {
-  return HINTS[language.value]?.[form][path] ?? null;
+  return HINTS[language.value]?.[form][path.replaceAll(PLACE, "")] ?? null;
 }
 
 export function fieldTitle(form: JobForm, name: string): string {

@@ -33,12 +33,14 @@ export interface BodyField {
   name: string;
   /** Path of the object that it is in; empty for the body. */
   group: string;
-  kind: "choice" | "flag" | "number" | "integer" | "text" | "list";
+  kind: "choice" | "flag" | "number" | "integer" | "text" | "list" | "objects";
   choices: Scalar[];
   /** That may stand for a number. */
   words: string[];
   /** Of the branch that is not a word. */
   limits: Schema;
+  /** Fields of each object of a list. */
+  items: BodyField[];
   description: string;
   isRequired: boolean;
   initial: unknown;
@@ -66,10 +68,43 @@ function within(document: ApiDocument, schema: Schema, group: string, leftOut: r
     const branches = branchesOf(document, own);
     const inner = branches.find((each) => each.properties);
     if (inner) return within(document, inner, path, leftOut);
+    const isRequired = schema.required?.includes(name) ?? false;
+    const items = itemsOf(document, branches, path, leftOut);
+    // A list of objects is a group of its own.
+    if (items.length > 0) return [{ ...OBJECTS, ...saidOf(own), items, path, name, group: path, isRequired }];
     const shape = shapeOf(branches);
     if (shape === null) return [];
-    return [{ ...shape, ...saidOf(own), path, name, group, isRequired: schema.required?.includes(name) ?? false }];
+    return [{ ...shape, ...saidOf(own), items, path, name, group, isRequired }];
   });
+}
+
+const OBJECTS = { kind: "objects", choices: [], words: [], limits: {} } as const satisfies Shape;
+
+/** Fields of the objects in a list; none of another shape. */
+function itemsOf(document: ApiDocument, branches: Schema[], path: string, leftOut: readonly string[]): BodyField[] {
+  const one = branches.find((each) => each.items)?.items;
+  const inner = one && branchesOf(document, one).find((each) => each.properties);
+  return inner ? within(document, inner, path, leftOut) : [];
+}
+
+/** Numbers of the objects that somebody has added to a list. */
+export function placesOf(field: BodyField, values: Values): number[] {
+  return (values[field.path] ?? "").split(",").filter(Boolean).map(Number);
+}
+
+/** The fields of one of them. */
+export function fieldsAt(field: BodyField, place: number): BodyField[] {
+  return field.items.map((each) => ({ ...each, path: `${field.path}.${place}${each.path.slice(field.path.length)}` }));
+}
+
+/**
+ * Whether it has to be filled in: with the body, or with the object that it is in once somebody begins that.
+ *
+ * @param base path of the object whose fields these are, with a dot behind it.
+ */
+export function isNeeded(field: BodyField, values: Values, fields: readonly BodyField[], base = ""): boolean {
+  const parent = field.path.slice(0, -field.name.length);
+  return field.isRequired && (parent === base || fields.some(({ path }) => path.startsWith(parent) && values[path]?.trim()));
 }
 
 function branchesOf(document: ApiDocument, schema: Schema): Schema[] {
@@ -81,6 +116,9 @@ function branchesOf(document: ApiDocument, schema: Schema): Schema[] {
 function saidOf(schema: Schema): Pick<BodyField, "description" | "initial" | "appliesTo"> {
   return { description: schema.description ?? "", initial: schema.default ?? null, appliesTo: schema["x-applies-to"] ?? {} };
 }
+
+/** Of what a list is typed with commas. */
+const LISTED: readonly string[] = ["string", "integer"];
 
 type Shape = Pick<BodyField, "kind" | "choices" | "words" | "limits">;
 
@@ -96,7 +134,8 @@ function shapeOf(branches: Schema[]): Shape | null {
     return { kind: isOpen ? "choice" : "flag", choices: isOpen ? [true, false] : [], words: [], limits };
   }
   if (limits.type === "string") return { kind: "text", choices: [], words: [], limits };
-  return limits.type === "array" && limits.items?.type === "string" ? { kind: "list", choices: [], words: [], limits } : null;
+  const isList = limits.type === "array" && LISTED.includes(limits.items?.type ?? "");
+  return isList ? { kind: "list", choices: [], words: [], limits } : null;
 }
 
 /** Whether a field has a meaning beside what is typed into the others. */

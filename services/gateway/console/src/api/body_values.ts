@@ -1,5 +1,5 @@
 /** A request body from what is typed into its fields, what is wrong with that, and the way back. */
-import { applies, type BodyField, type Values } from "./body_fields";
+import { applies, fieldsAt, isNeeded, placesOf, type BodyField, type Values } from "./body_fields";
 import { t } from "../i18n";
 
 export type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
@@ -14,23 +14,33 @@ export interface Filled {
 const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 const WHOLE = /^[+-]?\d+$/;
 
-/** What differs from the defaults, and has a meaning beside the rest. */
-export function filled(fields: readonly BodyField[], values: Values): Filled {
+/**
+ * What differs from the defaults, and has a meaning beside the rest.
+ *
+ * @param base path of the object whose fields these are, with a dot behind it.
+ */
+export function filled(fields: readonly BodyField[], values: Values, base = ""): Filled {
   const made: Filled = { body: {}, errors: {} };
   for (const field of fields) {
+    if (field.kind === "objects") {
+      const objects = placesOf(field, values).map((place) => filled(fieldsAt(field, place), values, `${field.path}.${place}.`));
+      put(made.body, field, objects.map(({ body }) => body), base);
+      Object.assign(made.errors, ...objects.map(({ errors }) => errors));
+      continue;
+    }
     const text = values[field.path]?.trim() ?? "";
-    if (!text && field.isRequired) made.errors[field.path] = t("field.required");
+    if (!text && isNeeded(field, values, fields, base)) made.errors[field.path] = t("field.required");
     if (!text || !applies(field, values, fields)) continue;
     const error = errorOf(field, text);
     if (error) made.errors[field.path] = error;
-    else put(made.body, field, valueOf(field, text));
+    else put(made.body, field, valueOf(field, text), base);
   }
   return made;
 }
 
-function put(body: JsonObject, field: BodyField, value: Json) {
+function put(body: JsonObject, field: BodyField, value: Json, base: string) {
   if (JSON.stringify(value) === JSON.stringify(field.initial)) return;
-  const names = field.path.split(".").slice(0, -1);
+  const names = field.path.slice(base.length).split(".").slice(0, -1);
   const inner = names.reduce((object, name) => (object[name] ??= {}) as JsonObject, body);
   inner[field.name] = value;
 }
@@ -38,9 +48,13 @@ function put(body: JsonObject, field: BodyField, value: Json) {
 function valueOf(field: BodyField, text: string): Json {
   if (field.kind === "choice") return field.choices.find((each) => String(each) === text) ?? text;
   if (field.kind === "flag") return text === "true";
-  if (field.kind === "list") return partsOf(text);
+  if (field.kind === "list") return hasNumbers(field) ? partsOf(text).map(Number) : partsOf(text);
   const isWord = field.kind === "text" || field.words.includes(text);
   return isWord ? text : Number(text);
+}
+
+function hasNumbers({ limits }: BodyField): boolean {
+  return limits.items?.type === "integer";
 }
 
 function partsOf(text: string): string[] {
@@ -53,6 +67,7 @@ function partsOf(text: string): string[] {
 function errorOf(field: BodyField, text: string): string {
   const { maxLength } = field.limits;
   if (field.kind === "text") return maxLength !== undefined && text.length > maxLength ? t("field.long", { most: maxLength }) : "";
+  if (field.kind === "list" && hasNumbers(field)) return partsOf(text).every((each) => WHOLE.test(each)) ? "" : t("field.integers");
   if (field.kind !== "number" && field.kind !== "integer") return "";
   if (field.words.includes(text)) return "";
   const isNumber = (field.kind === "integer" ? WHOLE : NUMBER).test(text);
@@ -96,14 +111,21 @@ export interface Placed {
 }
 
 /** Reasons of a refusal beside the fields that they begin with: by the whole path, or else by the last name. */
-export function placed(reasons: readonly string[], fields: readonly BodyField[]): Placed {
+export function placed(reasons: readonly string[], fields: readonly BodyField[], values: Values): Placed {
   const made: Placed = { errors: {}, others: [] };
+  const inLists = new Map(fields.flatMap((field) => placesOf(field, values).flatMap((place, n) => sentAs(field, place, n))));
   for (const reason of reasons) {
     const path = FIELD.exec(reason)?.[0] ?? "";
     const name = path.split(".").at(-1);
     const field = fields.find((each) => each.path === path) ?? fields.find((each) => each.name === name);
-    if (field) made.errors[field.path] = [made.errors[field.path], reason].filter(Boolean).join(" ");
+    const shown = inLists.get(path) ?? (field?.kind === "objects" ? undefined : field?.path);
+    if (shown) made.errors[shown] = [made.errors[shown], reason].filter(Boolean).join(" ");
     else made.others.push(reason);
   }
   return made;
+}
+
+/** Paths of an object's fields in the body, each with that in the form: there, what was removed leaves a gap. */
+function sentAs(field: BodyField, place: number, n: number): [string, string][] {
+  return fieldsAt(field, place).map(({ path }) => [path.replace(`${field.path}.${place}.`, `${field.path}.${n}.`), path]);
 }

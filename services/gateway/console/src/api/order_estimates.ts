@@ -26,14 +26,11 @@ export interface BuildEstimate extends OrderEstimate {
   most_seconds: number | null;
 }
 
-/** Of files with tasks, which a form cannot take. */
-const LEFT_OUT_OF_EVALUATIONS = ["suite"];
-
 /** Those asked for first; the others of the body come last. */
 const FIRST = ["model", "compare_to", "dataset_id", "target_form", "measures", "split"];
 
 export function evaluationFields(document: ApiDocument): BodyField[] {
-  return inOrder(fieldsOf(document, "EvaluationBody", LEFT_OUT_OF_EVALUATIONS));
+  return inOrder(fieldsOf(document, "EvaluationBody", []));
 }
 
 export function buildFields(document: ApiDocument): BodyField[] {

@@ -100,7 +100,7 @@ function OrderPage<T>({ form, path, call, fieldsOf, words, isEnough, children }:
 
 /** Without rows there is nothing to estimate, which no field alone says. */
 function hasRows(order: JsonObject): boolean {
-  return Boolean(order.dataset_id);
+  return Boolean(order.dataset_id ?? order.tasks);
 }
 
 function EvaluationFacts({ of }: { of: EvaluationEstimate }) {

@@ -1,12 +1,13 @@
 /** The form of an order: fields of a request body, what is wrong with them, and what stands beside them. */
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { applies, type BodyField, type Values } from "../api/body_fields";
+import { applies, isNeeded, type BodyField, type Values } from "../api/body_fields";
 import { filled, placed, valuesOf, type JsonObject, type Placed } from "../api/body_values";
 import { ApiError, ask } from "../api/client";
 import { useOrderKey } from "../api/order_key";
 import { groupTitle, type JobForm } from "../form_words";
 import { BodyFieldInput, type Option } from "../parts/body_field";
+import { ObjectFields } from "../parts/object_fields";
 import { Refusal } from "../parts/states";
 import { addressOf } from "../routing";
 
@@ -51,7 +52,7 @@ export function OrderForm({ form, path, fields, order, kept, options, submit, be
   const shared = { form, fields, values, errors: shownErrors, options, change };
   return (
     <div class="beside">
-      <form ref={element} noValidate onSubmit={(event) => (event.preventDefault(), void ordering.order(sent, errors, fields))}>
+      <form ref={element} noValidate onSubmit={(event) => (event.preventDefault(), void ordering.order(sent, errors, fields, values))}>
         {[...new Set(fields.map((field) => field.group))].map((group) => (
           <FieldGroup key={group} name={group} {...shared} />
         ))}
@@ -85,16 +86,18 @@ function FieldGroup({ form, name, fields, values, errors, options, change }: Gro
   const isOpen = useRef(OPEN.includes(name));
   // Once open it stays so: what somebody corrects must not fold away.
   isOpen.current ||= own.some((field) => values[field.path] || errors[field.path]);
+  const objects = own.find((field) => field.kind === "objects");
   if (own.length === 0) return null;
   return (
     <details open={isOpen.current}>
       <summary>{groupTitle(form, name || "first")}</summary>
+      {objects && <ObjectFields {...{ form, values, errors, change }} field={objects} />}
       <div class="fields">
-        {own.map((field) => (
+        {own.filter((field) => field !== objects).map((field) => (
           <BodyFieldInput
             key={field.path}
             form={form}
-            field={field}
+            field={{ ...field, isRequired: isNeeded(field, values, fields) }}
             value={values[field.path] ?? ""}
             error={errors[field.path] ?? ""}
             options={options[field.path]}
@@ -125,7 +128,7 @@ interface Ordering {
   tries: number;
   refused: Placed;
   error: unknown;
-  order: (body: JsonObject, errors: Record<string, string>, fields: readonly BodyField[]) => Promise<void>;
+  order: (body: JsonObject, errors: Record<string, string>, fields: readonly BodyField[], values: Values) => Promise<void>;
   /** What was refused of a field is no longer so once it has changed. */
   forget: (path: string) => void;
 }
@@ -136,7 +139,7 @@ function useOrder(path: string): Ordering {
   const [{ refused, error }, setRefusal] = useState<{ refused: Placed; error: unknown }>({ refused: NOTHING, error: null });
   const keyOf = useOrderKey();
 
-  async function order(body: JsonObject, errors: Record<string, string>, fields: readonly BodyField[]) {
+  async function order(body: JsonObject, errors: Record<string, string>, fields: readonly BodyField[], values: Values) {
     setRefusal({ refused: NOTHING, error: null });
     if (Object.keys(errors).length > 0) return setTries((old) => old + 1);
     setSending(true);
@@ -145,7 +148,7 @@ function useOrder(path: string): Ordering {
       const job = await ask<{ id: string }>(path, { method: "POST", body, headers });
       location.hash = addressOf("jobs", job.id);
     } catch (reason) {
-      setRefusal({ refused: reason instanceof ApiError ? placed(reasonsOf(reason), fields) : NOTHING, error: reason });
+      setRefusal({ refused: reason instanceof ApiError ? placed(reasonsOf(reason), fields, values) : NOTHING, error: reason });
       setTries((old) => old + 1);
     }
     setSending(false);

@@ -9,6 +9,9 @@ export interface Option {
   label: string;
 }
 
+/** Characters beyond which a text has lines. */
+const LONG = 1000;
+
 export interface BodyFieldProps {
   /** By which its words are chosen. */
   form: JobForm;
@@ -77,6 +80,11 @@ function Control({ field, value, error, options: newest, change }: BodyFieldProp
         <option value="">{unsaid(field) || t("field.none")}</option>
         {withOwn(choices, value).map(OptionElement)}
       </select>
+    );
+  }
+  if ((field.limits.maxLength ?? 0) > LONG) {
+    return (
+      <textarea {...common} class="code" rows={6} value={value} spellcheck={false} onInput={(event) => change(event.currentTarget.value)} />
     );
   }
   const suggested = newest && `${idOf(field)}-options`;
