@@ -112,6 +112,10 @@ def _work(gateway: LiveGateway) -> dict[str, ConsoleLook]:
         "jobs-one": ConsoleLook(f"/jobs/{running}", act=_see_charts),
         "jobs-one-evaluation": ConsoleLook(f"/jobs/{evaluation}"),
         "jobs-new": ConsoleLook(f"/jobs/new?model=mv-base&dataset={dataset}"),
+        "jobs-new-evaluation": ConsoleLook(
+            f"/jobs/new?kind=evaluate&model=support&dataset={dataset}", act=_add_a_slice
+        ),
+        "jobs-new-build": ConsoleLook("/jobs/new?kind=optimize&model=mv-parcels"),
         "jobs-compare": ConsoleLook(f"/jobs/compare?ids={','.join(runs)}"),
         "datasets": ConsoleLook("/datasets"),
         "datasets-one": ConsoleLook(f"/datasets/{dataset}"),
@@ -208,6 +212,14 @@ def _webhook(gateway: LiveGateway, token: str, endpoint: str) -> str:
 def _see_charts(visitor: ConsoleVisitor) -> None:
     last = chart(visitor.page, visitor.say("chart.speed"))
     expect(last).to_have_attribute("data-points", "24", timeout=LONG_MS)
+
+
+def _add_a_slice(visitor: ConsoleVisitor) -> None:
+    title = visitor.say("order.group.slices")
+    visitor.page.locator("summary").get_by_text(title, exact=True).click()
+    visitor.button("order.add", title=title).click()
+    for key, text in (("order.field.by", "length"), ("order.field.edges", "100, 500")):
+        visitor.page.get_by_role("textbox", name=visitor.say(key), exact=True).fill(text)
 
 
 def _see_a_delivery(visitor: ConsoleVisitor) -> None:
