@@ -1,6 +1,7 @@
 """Versions that cannot be served are refused typed, and others go on as if nothing had been."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -16,7 +17,7 @@ from modelmill_inference.domain.generation import Abilities
 from modelmill_inference.domain.memory import GIB
 from modelmill_inference.find_engine import FindEngine
 from modelmill_inference.lease_version import VersionPool
-from modelmill_inference.load_version import CacheSettings, LoadVersion
+from modelmill_inference.load_version import CacheSettings, LoadVersion, read_files
 from modelmill_inference.memory_budget import MemoryBudget, MemoryLimits
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import (
@@ -147,6 +148,15 @@ async def test_an_artifact_that_is_no_model_is_refused(
     world.file("mv-strange", folder)
 
     assert "cannot be served" in (await world.refusal("mv-strange")).message
+
+
+@pytest.mark.parametrize("name", ["n_positions", "max_position_embeddings"])
+def test_the_limit_of_a_model_is_read_by_any_name_that_transformers_gives_it(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"vocab_size": 384, name: 128}))
+
+    assert read_files(tmp_path, None, 0).limits.context_tokens == 128
 
 
 async def test_a_form_that_no_engine_knows_is_not_found(world: World) -> None:

@@ -26,8 +26,11 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     CohereConfig,
+    FalconConfig,
     Gemma2Config,
     Gemma3TextConfig,
+    GPTNeoXConfig,
+    GptOssConfig,
     GraniteConfig,
     MistralConfig,
 )
@@ -75,6 +78,17 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
         sliding_window=WINDOW,
         layer_types=[SLIDING, FULL_ATTENTION],
     ),
+    # Its heads attend to sinks.
+    "gpt-oss": partial(
+        make_tiny,
+        of=GptOssConfig,
+        head_dim=16,
+        num_local_experts=4,
+        sliding_window=WINDOW,
+        layer_types=[SLIDING, FULL_ATTENTION],
+    ),
+    # Its layers have other names, and its output head too.
+    "gpt-neox": partial(make_tiny, of=GPTNeoXConfig),
 }
 EXPERTS = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
 LATENT = {"q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj", "o_proj"}
@@ -256,3 +270,17 @@ def test_only_named_layers_are_adapted(bases: dict[str, Path]) -> None:
     model = TrainedModel.load(bases["llama"], lora(target_modules=("v_proj",)), "mv-base")
 
     assert adapted_names(model) == {"v_proj"}
+
+
+def test_lora_of_a_model_with_other_names_adapts_all_layers_but_the_head(
+    bases: dict[str, Path],
+) -> None:
+    model = TrainedModel.load(bases["gpt-neox"], lora(), "mv-base")
+    adapted = {name.split(".lora_")[0].rpartition(".")[2] for name in model.trainable}
+    assert adapted == {"query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"}
+
+
+def test_a_model_with_attention_of_its_own_is_refused_by_name(tmp_path: Path) -> None:
+    base = make_tiny(tmp_path / "falcon", of=FalconConfig, num_key_value_heads=4)
+    with pytest.raises(ChildFailure, match="models of type falcon have attention of their own"):
+        TrainedModel.load(base, lora(), "mv-base")

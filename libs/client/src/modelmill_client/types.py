@@ -811,7 +811,7 @@ class HyperParametersBody(TypedDict):
     """
     target_modules: NotRequired[list[str] | None]
     """
-    Linear layers that get LoRA; every known projection by default.
+    Linear layers that get LoRA; all but routers and output head by default.
     """
     target_parameters: NotRequired[list[str] | None]
     """
@@ -1413,7 +1413,7 @@ class PreferenceParametersBody(TypedDict):
     """
     target_modules: NotRequired[list[str] | None]
     """
-    Linear layers that get LoRA; every known projection by default.
+    Linear layers that get LoRA; all but routers and output head by default.
     """
     target_parameters: NotRequired[list[str] | None]
     """

@@ -163,7 +163,7 @@ def check_model_folder(folder: Path) -> ModelFolder:
     ]
     problems += _index_problems(documents, weights)
     config = documents.get("config.json", {})
-    architecture, context_tokens = _architecture(config), _context_tokens(config)
+    architecture, context_tokens = _architecture(config), context_tokens_of(config)
     if "config.json" in documents and not architecture:
         problems.append("config.json names no architecture")
     if "config.json" in documents and not context_tokens:
@@ -319,10 +319,10 @@ def _architecture(config: Any) -> str:
     return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else ""
 
 
-def _context_tokens(config: Any) -> int:
-    """The limit in config.json, or in the part of it that describes the text model; else 0."""
+def context_tokens_of(config: Any) -> int:
+    """Most tokens of prompt and answer, by config.json or its part on the text model; else 0."""
     if not isinstance(config, dict):
         return 0
     limits = [config.get(key) for key in _CONTEXT_KEYS]
     found = [limit for limit in limits if type(limit) is int and limit > 0]
-    return found[0] if found else _context_tokens(config.get("text_config"))
+    return found[0] if found else context_tokens_of(config.get("text_config"))

@@ -13,7 +13,7 @@ from typing import Any
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
 from modelmill_registry.artifact_store import ArtifactStore
-from modelmill_registry.model_folder import safetensors_problem
+from modelmill_registry.model_folder import context_tokens_of, safetensors_problem
 from modelmill_service_kit.errors import (
     DomainError,
     InvalidInputError,
@@ -63,9 +63,7 @@ def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> Model
     own = adapter is not None and (adapter / TOKENIZER).is_file()
     try:
         config = _config(folder)
-        vocabulary, positions = (
-            int(config[name]) for name in ("vocab_size", "max_position_embeddings")
-        )
+        vocabulary, positions = int(config["vocab_size"]), context_tokens_of(config)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PreconditionError(f"the artifact cannot be served: {error}") from error
     if vocabulary < 1 or positions < 1:

@@ -72,7 +72,7 @@ class HyperParameters(JsonValue):
     distillation_weight: float = 0.5
     """Weight of the teacher's divergence in the loss."""
     target_modules: tuple[str, ...] = ()
-    """Linear layers that get LoRA; empty for all supported projections."""
+    """Linear layers that get LoRA; empty for all but routers and the output head."""
     target_parameters: tuple[str, ...] = ()
     """Stacked expert parameters that get LoRA."""
     last_turn_only: bool = False

@@ -16,20 +16,14 @@ from peft import (
     get_peft_model_state_dict,
 )
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
 
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.training import lora_linear
 
-ATTENTION_NAMES = (
-    *("q_proj", "k_proj", "v_proj", "o_proj"),
-    # Latent attention (DeepSeek V2 and V3).
-    *("q_a_proj", "q_b_proj", "kv_a_proj_with_mqa", "kv_b_proj"),
-)
 GATED_NAMES = ("gate_proj", "up_proj", "down_proj")
-LINEAR_NAMES = (*ATTENTION_NAMES, *GATED_NAMES)
-"""Projections that get LoRA. Not PEFT's "all-linear", which would adapt the router of a mixture of
-experts."""
 ROUTER_NAMES = ("gate", "router", "shared_expert_gate")
+"""Layers that choose experts, and stay frozen. PEFT's "all-linear" would adapt them."""
 ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
@@ -110,11 +104,10 @@ def _state(model: PeftModel) -> dict[str, torch.Tensor]:
 
 def _modules(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
     """Names of the linear layers that get LoRA."""
-    present = {name.rpartition(".")[2] for name, _ in _linear_layers(model)}
-    known: tuple[str, ...] = LINEAR_NAMES
+    head = model.get_output_embeddings() if isinstance(model, PreTrainedModel) else None
+    present = {name.rpartition(".")[2] for name, it in _linear_layers(model) if it is not head}
     if _stacked_parameters(model):
         # With stacked experts PEFT applies these names to the experts of every layer.
-        known = ATTENTION_NAMES
         present -= set(GATED_NAMES)
     allowed = sorted(present - {"lm_head", *ROUTER_NAMES})
     unknown = [name for name in choices.target_modules if name not in allowed]
@@ -123,17 +116,16 @@ def _modules(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
             "UNKNOWN_MODULES",
             f"{_quoted(unknown)} cannot be adapted. Of this model's layers these can: "
             f"{', '.join(allowed) or 'none'}",
-            "Name some of them, or none for all supported projections. Routers and output head "
+            "Name some of them, or none for all of them. Routers and output head "
             "stay frozen; use target_parameters for experts.",
         )
-    targets = [name for name in choices.target_modules or known if name in present]
-    if not targets:
+    if not allowed:
         raise ChildFailure(
             "NO_ADAPTER_TARGETS",
-            f"none of the model's linear layers is one of {', '.join(LINEAR_NAMES)}",
+            "the model has no linear layers besides routers and output head",
             "Train it with method full.",
         )
-    return targets
+    return [name for name in choices.target_modules or allowed if name in allowed]
 
 
 def _parameters(model: torch.nn.Module, choices: HyperParameters) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from modelmill_jobs.child import ChildFailure
 from peft import PeftModel
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
@@ -265,21 +266,35 @@ def _read(folder: Path, method: str, device: str) -> tuple[PreTrainedModel, torc
     if method == QLORA:
         # Packed where they stay, one by one; other weights are read and then moved.
         packing = {"quantization_config": nf4_config(compute_dtype()), "device_map": {"": device}}
-    model = AutoModelForCausalLM.from_pretrained(
-        folder,
-        dtype=_weight_dtype(method),
-        attn_implementation=attention.NAME,
-        local_files_only=True,
-        trust_remote_code=False,
-        use_safetensors=True,
-        **packing,
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=_weight_dtype(method),
+            attn_implementation=attention.NAME,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            **packing,
+        )
+    except KeyError as error:
+        if error.args != (attention.NAME,):
+            raise
+        raise _no_other_attention(config.model_type) from error
     if method == QLORA:
         use_expanded_products(model)
     else:
         model.to(torch.device(device))  # type: ignore[arg-type]
     fix_deepseek_v2(model)
     return model, stored_dtype
+
+
+def _no_other_attention(model_type: str) -> ChildFailure:
+    return ChildFailure(
+        "UNSUPPORTED_ARCHITECTURE",
+        f"models of type {model_type} have attention of their own, which transformers cannot "
+        "replace by that of training",
+        "Train a base of another architecture; docs/reference/model-table.md lists those tried.",
+    )
 
 
 def _weight_dtype(method: str) -> torch.dtype:

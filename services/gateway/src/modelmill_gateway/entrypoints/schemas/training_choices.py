@@ -139,7 +139,7 @@ class HyperParametersBody(StrictBody):
         None, gt=0, description="Share of the teacher in the loss; 0.5 by default."
     )
     target_modules: Names = Field(
-        None, description="Linear layers that get LoRA; every known projection by default."
+        None, description="Linear layers that get LoRA; all but routers and output head by default."
     )
     target_parameters: Names = Field(
         None, description="Stacked parameters that get LoRA beside the layers, such as experts."
