@@ -29,9 +29,16 @@ from modelmill_optimizer_builder.domain.build_plan import (  # noqa: E402
 from modelmill_optimizer_builder.make_build import FormRequest, Source  # noqa: E402
 from modelmill_testkit.models import make_tiny_deepseek  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
-from transformers import AutoConfig, GemmaConfig, GemmaForCausalLM  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoConfig,
+    GemmaConfig,
+    GemmaForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+)
 
 STEPS = 6
+WEIGHTS = "model.safetensors"
 SAME_OF_GEMMA = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
     *("num_attention_heads", "max_position_embeddings"),
@@ -67,8 +74,22 @@ def make_tiny_gemma(tiny_base: Path, folder: Path) -> Path:
     return folder
 
 
+def make_tiny_mixture(tiny_base: Path, folder: Path) -> Path:
+    """A Qwen 3 MoE of random weights, whose experts the exporter multiplies with all tokens."""
+    shutil.copytree(tiny_base, folder)
+    like = AutoConfig.from_pretrained(tiny_base)
+    config = Qwen3MoeConfig(
+        **{name: getattr(like, name) for name in SAME_OF_GEMMA},
+        **{"num_key_value_heads": 2, "head_dim": 32, "moe_intermediate_size": 128},
+        **{"num_experts": 8, "num_experts_per_tok": 2},
+    )
+    torch.manual_seed(0)
+    Qwen3MoeForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    return folder
+
+
 def build(base: Path, scratch: Path) -> dict[str, float]:
-    """Largest logit difference between the bf16 export and torch over all steps."""
+    """Largest logit difference between the bf16 export and torch over all steps, and bytes."""
     prompt = ChatTokenizer.load(base).encode_prompt([{"role": "user", "content": "hi"}])
     OpenVinoInt8().make(
         FormRequest(Source(base, None), [prompt], scratch, scratch / "built", lambda *_report: None)
@@ -80,7 +101,9 @@ def build(base: Path, scratch: Path) -> dict[str, float]:
         float(np.abs(ours - theirs).max()) for ours, theirs in zip(decoded, expected, strict=True)
     )
     spread = max(float(np.ptp(theirs)) for theirs in expected)
-    return {"off": off, "spread": spread, "steps": len(decoded)}
+    weights = {"built": scratch / "built" / "openvino_model.bin", "base": base / WEIGHTS}
+    sizes = {name: path.stat().st_size for name, path in weights.items()}
+    return {"off": off, "spread": spread, "steps": len(decoded), **sizes}
 
 
 def refusal(base: Path, adapter: Path) -> str:
@@ -110,6 +133,7 @@ def main(root: Path, tiny_base: Path, prefix: Path) -> dict[str, object]:
     return {
         "deepseek": build(deepseek, root / "3"),
         "gemma": build(gemma, root / "g"),
+        "mixture": build(make_tiny_mixture(tiny_base, root / "mixture"), root / "m"),
         "refused": refusal(tiny_base, prefix),
         "not_exported": not_exported(tiny_base, root / "unheard-of"),
     }

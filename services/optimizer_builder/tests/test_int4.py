@@ -118,7 +118,7 @@ def test_every_form_of_the_registry_has_a_builder(found: dict[str, Any]) -> None
     assert set(found["loaded"]) == set(FORMS)
 
 
-def test_deepseek_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
+def test_mixtures_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
     other_models: dict[str, dict[str, Any]],
 ) -> None:
     found = other_models["build_mixtures.py"]
@@ -129,9 +129,11 @@ def test_deepseek_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
     unheard_of = str(found["not_exported"])
     assert unheard_of.startswith("optimum-intel cannot export a model of type unheard-of: ")
     assert "\n" not in unheard_of
-    for name in ("deepseek", "gemma"):
+    for name in ("deepseek", "gemma", "mixture"):
         build = found[name]
         assert isinstance(build, dict)
+        # Experts too are 8-bit, whether all are multiplied with or some are chosen.
+        assert build["built"] < 0.65 * build["base"], found
         # The prompt, and five tokens after it one by one.
         assert build["steps"] == 6
         assert build["off"] < 0.01 * build["spread"], found

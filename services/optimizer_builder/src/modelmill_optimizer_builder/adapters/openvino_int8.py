@@ -37,7 +37,9 @@ def quantise_weights(source: Path, target: Path) -> None:
     model = ov.Core().read_model(source)
     for node in model.get_ordered_ops():
         if _is_weight(node):
-            _replace(node, _dequantised(node))
+            _replace(node, _dequantised(node.get_friendly_name(), *_quantised(node)))
+        elif _is_chosen_from(node):
+            _quantise_chosen(node)
     model.validate_nodes_and_infer_types()
     model.set_rt_info(
         str(DYNAMIC_QUANTISATION_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
@@ -46,14 +48,34 @@ def quantise_weights(source: Path, target: Path) -> None:
 
 
 def _is_weight(node: Any) -> bool:
-    """Whether a node is the weight matrix of a linear layer or an embedding."""
-    if node.get_type_name() != "Constant" or node.get_element_type() not in _FLOATS:
+    """Whether a node has the weights of a linear layer, of all experts of one, or an embedding."""
+    if not _is_float_constant(node):
         return False
-    if len(node.shape) != 2:
-        return False
-    return any(
-        (user.get_type_name(), port) in (("MatMul", 1), ("Gather", 0)) for user, port in _uses(node)
+    uses = _uses(node)
+    if len(node.shape) == 3:
+        # Stacked experts: a scale per output channel needs the inputs on the last axis.
+        return all(_multiplies_by_rows(user, port) for user, port in uses)
+    return len(node.shape) == 2 and any(
+        (user.get_type_name(), port) in (("MatMul", 1), ("Gather", 0)) for user, port in uses
     )
+
+
+def _is_chosen_from(node: Any) -> bool:
+    """Whether a node stacks experts, of which each token's are gathered before the product."""
+    return (
+        _is_float_constant(node)
+        and len(node.shape) == 3
+        and all((user.get_type_name(), port) == ("Gather", 0) for user, port in _uses(node))
+    )
+
+
+def _is_float_constant(node: Any) -> bool:
+    return node.get_type_name() == "Constant" and node.get_element_type() in _FLOATS
+
+
+def _multiplies_by_rows(user: Any, port: int) -> bool:
+    is_product = user.get_type_name() == "MatMul" and port == 1
+    return is_product and bool(user.get_attributes()["transpose_b"])
 
 
 def _uses(node: Any) -> list[tuple[Any, int]]:
@@ -68,22 +90,34 @@ def _uses(node: Any) -> list[tuple[Any, int]]:
     return uses
 
 
-def _dequantised(node: Any) -> Any:
-    """The weight as int8 times scale, in the pattern that OpenVINO runs without dequantizing."""
+def _quantised(node: Any) -> tuple[Any, Any]:
+    """Constants of a weight: int8, and the scale of each output channel."""
     name = node.get_friendly_name()
     weight = node.get_data(dtype=np.float32)
-    low, high = weight.min(axis=1, keepdims=True), weight.max(axis=1, keepdims=True)
+    low, high = weight.min(axis=-1, keepdims=True), weight.max(axis=-1, keepdims=True)
     # int8 has one more negative level; the sign of the scale gives it to the larger side.
     furthest = np.where(-low >= high, low, high)
     scale = np.where(furthest == 0, 1, furthest / LOWEST).astype(np.float32)
     quantised = np.clip(np.rint(weight / scale), LOWEST, HIGHEST).astype(np.int8)
-    constant = ops.constant(quantised, name=name)
-    product = ops.multiply(
-        ops.convert(constant, "f16"),
+    return (
+        ops.constant(quantised, name=name),
         ops.constant(scale.astype(np.float16), name=f"{name}/scale"),
-        name=f"{name}/fq_weights_1",
     )
+
+
+def _dequantised(name: str, quantised: Any, scale: Any) -> Any:
+    """int8 times scale, in the pattern that OpenVINO runs without dequantizing."""
+    product = ops.multiply(ops.convert(quantised, "f16"), scale, name=f"{name}/fq_weights_1")
     return ops.convert(product, "f32")
+
+
+def _quantise_chosen(node: Any) -> None:
+    """Gather int8 experts and their scales: dequantised are those alone that a token needs."""
+    quantised, scale = _quantised(node)
+    for user, _ in _uses(node):
+        indices, axis = user.input_value(1), user.input_value(2)
+        chosen = (ops.gather(constant, indices, axis) for constant in (quantised, scale))
+        _replace(user, _dequantised(user.get_friendly_name(), *chosen))
 
 
 def _replace(node: Any, replacement: Any) -> None:
