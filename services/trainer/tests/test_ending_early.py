@@ -157,3 +157,21 @@ def test_a_validation_dataset_is_measured_without_limits_and_does_not_affect_wei
     assert loop.progress.valid_losses == [(1, 3.0), (2, 1.0), (3, 2.0), (4, 1.5)]
     assert same(weights(model), measures.seen[-1])
     assert not same(measures.seen[-1], measures.seen[2])
+
+
+def test_a_run_may_be_silent_for_longer_where_it_validates_many_rows(
+    tmp_path: Path, tiny_base: Path, examples: list[TrainingExample], measures: Measures
+) -> None:
+    chosen = choices(max_steps=1)
+    plan = plan_training(ROWS, chosen)
+    model = TrainedModel.load(tiny_base, chosen, "mv-base")
+    seconds = []
+    for rows in ((), examples * 100):
+        port = Port(tmp_path / str(len(rows)))
+        validation = Validation(model, rows, TrainingLimits(), plan.steps)
+        TrainingLoop(model, examples, plan, chosen, port, validation=validation).run()
+        seconds.append(port.longest_silence)
+
+    # Ten tokens a second are slow, and not hung.
+    tokens = 100 * sum(len(example.ids) for example in examples)
+    assert seconds[1] - seconds[0] >= tokens / 10

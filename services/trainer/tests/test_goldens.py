@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from modelmill_evaluation.parity.goldens import Goldens
+from modelmill_evaluation.parity.taking import NEW_TOKENS
 from modelmill_jobs.child import ChildFailure
 from modelmill_testkit.hostile_models import wake_in_transformers
 from modelmill_tokenization.bounded import LimitError
@@ -197,6 +198,22 @@ def test_a_tokenizer_that_transformers_cannot_load_is_refused(
 
     assert refused.code == "INVALID_INPUT"
     assert "import it again" in refused.remedy
+
+
+def test_each_pass_that_goldens_take_is_told(trained: Trained) -> None:
+    model = TrainedModel.load(trained.base, trained.request.hyper_parameters, "mv-base")
+    passes: list[None] = []
+
+    take_model_goldens(
+        model,
+        ChatTokenizer.load(trained.base),
+        trained.splits,
+        trained.request,
+        lambda: passes.append(None),
+    )
+
+    # A pass for each new token, at least, and two for the logits.
+    assert len(passes) >= NEW_TOKENS + 2
 
 
 WINDOW = 200

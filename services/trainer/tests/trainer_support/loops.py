@@ -25,9 +25,18 @@ class Port(ChildPort):
         super().__init__({}, folder, report_fd=-1)
         self.reports: list[dict[str, float]] = []
         self.saved: list[int] = []
+        self.longest_silence = 0.0
 
-    def report(self, phase: str, *, metrics: Any = None, **_rest: Any) -> None:
+    def report(
+        self,
+        phase: str,
+        *,
+        metrics: Any = None,
+        max_silence_seconds: float = 60.0,
+        **_rest: Any,
+    ) -> None:
         self.reports.append(dict(metrics or {}))
+        self.longest_silence = max(self.longest_silence, max_silence_seconds)
 
     def checkpoint(self, folder: Path, step: int) -> None:
         self.saved.append(step)

@@ -1,7 +1,8 @@
 """A fine-tuning run: load, evaluate the base, train, evaluate, save, verify the artifact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _train(
     summary = summary_of(loop.progress, model, len(splits["train"]), report)
     summary |= cost_meter.summary(loop.progress.flops, loop.progress.seconds) | decision.summary()
     summary |= loss | assessment_of({**summary, **loss}, model.learns_by_adapter)
-    parity = take_model_goldens(model, tokenizer, splits, request)
+    parity = take_model_goldens(model, tokenizer, splits, request, _each_pass(port))
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
     return _Made(folder, summary, request.hyper_parameters, parity)
@@ -130,6 +131,12 @@ def _tokenizer_of(request: TrainRequest) -> BoundedTokenizer:
     tokenizer = BoundedTokenizer.load(request.base_folder)
     require_special_tokens(request.base_folder, tokenizer)
     return tokenizer
+
+
+def _each_pass(port: ChildPort) -> Callable[[], None]:
+    """Reports each pass that goldens take: a large model needs minutes for all."""
+    passes = count(1)
+    return lambda: port.report("save", done=next(passes), max_silence_seconds=LOAD_SECONDS)
 
 
 def _valid_loss(

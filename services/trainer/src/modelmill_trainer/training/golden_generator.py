@@ -1,6 +1,6 @@
 """Generates goldens with the trained model in memory, over token trees."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from modelmill_evaluation.parity.goldens import Logits
@@ -19,11 +19,20 @@ class TrainedModelGenerator:
 
     A deviation of a build from float32 logits is then due to the build alone. `as_trained` shows
     the deviation of the training dtype itself.
+
+    Args:
+        on_pass: Called after each forward pass; a large model takes minutes for all.
     """
 
-    def __init__(self, model: TrainedModel, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self,
+        model: TrainedModel,
+        end_ids: frozenset[int],
+        on_pass: Callable[[], None] = lambda: None,
+    ) -> None:
         self._model = model
         self._end_ids = end_ids
+        self._on_pass = on_pass
         self.as_trained: list[Logits] = []
         """Golden logits in the training dtype."""
 
@@ -49,6 +58,7 @@ class TrainedModelGenerator:
         active = list(range(len(prompts)))
         for _ in range(new_tokens):
             chosen = self._model.logits(tree, [ends[place] for place in active]).argmax(dim=-1)
+            self._on_pass()
             for place, token in zip(active, chosen.tolist(), strict=True):
                 generated[place].append(token)
                 ends[place] = tree.add([token], below=ends[place])[0]
@@ -67,6 +77,7 @@ class TrainedModelGenerator:
                 nodes.append([last, *tree.add(generated[:-1], below=last)])
             done += len(group)
             rows = self._model.logits(tree, [node for path in nodes for node in path])
+            self._on_pass()
             first = 0
             for path in nodes:
                 yield rows[first : first + len(path)].cpu().numpy()

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -95,6 +95,7 @@ def take_model_goldens(
     tokenizer: ChatTokenizer,
     splits: Mapping[str, Sequence[TrainingExample]],
     request: TrainRequest,
+    on_pass: Callable[[], None] = lambda: None,
 ) -> Parity:
     """Take goldens of the trained model; it computes in float32 afterwards."""
     facts = _facts_of(request.base_folder, tokenizer)
@@ -102,7 +103,7 @@ def take_model_goldens(
     # Goldens refer to rows of the dataset's files, so a separate validation dataset is left out.
     own = splits if request.validation_folder is None else {**splits, "valid": ()}
     rows = golden_rows(request.dataset_folder, own, tokenizer, seed=seed)
-    generator = TrainedModelGenerator(model, tokenizer.eos_ids)
+    generator = TrainedModelGenerator(model, tokenizer.eos_ids, on_pass)
     trained_in, config = model.compute_format, model.module.config
     goldens = take_goldens(
         rows,

@@ -30,7 +30,7 @@ from modelmill_trainer.training.update import LocalUpdate, Update
 from modelmill_trainer.training.validation import Validation
 
 SLOWEST_TOKENS_PER_SECOND = 10.0
-"""A slower step is considered hung."""
+"""Slower steps, or validations, are considered hung."""
 STEP_MARGIN_SECONDS = 120.0
 STOP_SECONDS = 5.0
 """On a stop request, a step with at most this remaining time is finished. A longer one is
@@ -93,7 +93,7 @@ class TrainingLoop:
         self._step_seconds = 0.0
         self.progress = TrainingProgress()
         self.metrics = MetricsLog(port.folder / METRICS, None)
-        most_tokens = longest_of(examples) * choices.batch_size
+        most_tokens = longest_of(examples) * choices.batch_size + self._validation.tokens
         self._silence_seconds = STEP_MARGIN_SECONDS + most_tokens / SLOWEST_TOKENS_PER_SECOND
 
     def resume(self, folder: Path) -> None:

@@ -84,6 +84,11 @@ class Validation:
         """Whether validation takes place."""
         return bool(self._rows) and (self._keeps_best or self._watched)
 
+    @property
+    def tokens(self) -> int:
+        """Tokens that one validation reads."""
+        return sum(len(row.ids) for row in self._rows)
+
     def before(self, progress: TrainingProgress) -> None:
         """Compute the validation loss of the base, once before the first step."""
         if self._rows and progress.step == 0 and progress.first_valid_loss is None:
