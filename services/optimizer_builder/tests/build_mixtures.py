@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 
@@ -31,15 +32,20 @@ from modelmill_testkit.models import make_tiny_deepseek  # noqa: E402
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
 from transformers import (  # noqa: E402
     AutoConfig,
+    AutoModelForCausalLM,
     GemmaConfig,
-    GemmaForCausalLM,
     Qwen3MoeConfig,
-    Qwen3MoeForCausalLM,
 )
 
 STEPS = 6
 WEIGHTS = "model.safetensors"
-SAME_OF_GEMMA = (
+GEMMA = {"head_dim": 16, "num_key_value_heads": 1}
+# Its exporter multiplies every token with all experts; DeepSeek's gathers those of each.
+MIXTURE = {
+    **{"head_dim": 32, "num_key_value_heads": 2, "moe_intermediate_size": 128},
+    **{"num_experts": 8, "num_experts_per_tok": 2},
+}
+SAME_SIZES = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
     *("num_attention_heads", "max_position_embeddings"),
     *("bos_token_id", "eos_token_id", "pad_token_id"),
@@ -62,29 +68,14 @@ def decode(model: StatefulModel, ids: list[int], prompt: int) -> list[np.ndarray
     return found
 
 
-def make_tiny_gemma(tiny_base: Path, folder: Path) -> Path:
-    """A Gemma of random weights, with the tokenizer of the tiny base."""
+def make_tiny(tiny_base: Path, folder: Path, config_class: Any, **choices: Any) -> Path:
+    """A model of random weights, with the tokenizer and the sizes of the tiny base."""
     shutil.copytree(tiny_base, folder)
     like = AutoConfig.from_pretrained(tiny_base)
-    config = GemmaConfig(
-        **{name: getattr(like, name) for name in SAME_OF_GEMMA}, head_dim=16, num_key_value_heads=1
-    )
+    same = {name: getattr(like, name) for name in SAME_SIZES}
     torch.manual_seed(0)
-    GemmaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    return folder
-
-
-def make_tiny_mixture(tiny_base: Path, folder: Path) -> Path:
-    """A Qwen 3 MoE of random weights, whose experts the exporter multiplies with all tokens."""
-    shutil.copytree(tiny_base, folder)
-    like = AutoConfig.from_pretrained(tiny_base)
-    config = Qwen3MoeConfig(
-        **{name: getattr(like, name) for name in SAME_OF_GEMMA},
-        **{"num_key_value_heads": 2, "head_dim": 32, "moe_intermediate_size": 128},
-        **{"num_experts": 8, "num_experts_per_tok": 2},
-    )
-    torch.manual_seed(0)
-    Qwen3MoeForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
+    model = AutoModelForCausalLM.from_config(config_class(**same | choices))
+    model.to(torch.bfloat16).save_pretrained(folder)
     return folder
 
 
@@ -129,11 +120,12 @@ def not_exported(base: Path, scratch: Path) -> str:
 def main(root: Path, tiny_base: Path, prefix: Path) -> dict[str, object]:
     """What test_int4 looks at."""
     deepseek = make_tiny_deepseek(root / "deepseek", version=3)
-    gemma = make_tiny_gemma(tiny_base, root / "gemma")
+    gemma = make_tiny(tiny_base, root / "gemma", GemmaConfig, **GEMMA)
+    mixture = make_tiny(tiny_base, root / "mixture", Qwen3MoeConfig, **MIXTURE)
     return {
         "deepseek": build(deepseek, root / "3"),
         "gemma": build(gemma, root / "g"),
-        "mixture": build(make_tiny_mixture(tiny_base, root / "mixture"), root / "m"),
+        "mixture": build(mixture, root / "m"),
         "refused": refusal(tiny_base, prefix),
         "not_exported": not_exported(tiny_base, root / "unheard-of"),
     }

@@ -10,8 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from build_mixtures import SAME_OF_GEMMA, decode  # first: it forbids telemetry
+from build_mixtures import GEMMA, decode, make_tiny  # first: it forbids telemetry
 from modelmill_evaluation.parity.goldens import Goldens
 from modelmill_optimizer_builder.adapters.merged_model import MergedModel
 from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE
@@ -19,7 +18,7 @@ from modelmill_optimizer_builder.adapters.openvino_int8 import OpenVinoInt8
 from modelmill_optimizer_builder.adapters.openvino_parity import StatefulModel
 from modelmill_optimizer_builder.make_build import FormRequest, Source
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
-from transformers import AutoConfig, Gemma3ForCausalLM, Gemma3TextConfig
+from transformers import Gemma3TextConfig
 
 STEPS = 6
 WINDOW, ALL = 160, 4096
@@ -37,18 +36,10 @@ def mistral(base: Path, folder: Path) -> Path:
 
 def gemma(base: Path, folder: Path) -> Path:
     """A Gemma 3 of random weights, of whose layers one looks back at everything."""
-    shutil.copytree(base, folder)
-    like = AutoConfig.from_pretrained(base)
-    config = Gemma3TextConfig(
-        **{name: getattr(like, name) for name in SAME_OF_GEMMA},
-        head_dim=16,
-        num_key_value_heads=1,
-        sliding_window=WINDOW,
-        layer_types=["sliding_attention", "full_attention"],
+    layers = ["sliding_attention", "full_attention"]
+    return make_tiny(
+        base, folder, Gemma3TextConfig, **GEMMA, sliding_window=WINDOW, layer_types=layers
     )
-    torch.manual_seed(0)
-    Gemma3ForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    return folder
 
 
 def change(folder: Path, **fields: object) -> None:

@@ -38,8 +38,8 @@ def quantise_weights(source: Path, target: Path) -> None:
     for node in model.get_ordered_ops():
         if _is_weight(node):
             _replace(node, _dequantised(node.get_friendly_name(), *_quantised(node)))
-        elif _is_chosen_from(node):
-            _quantise_chosen(node)
+        elif _is_gathered_stack(node):
+            _quantise_gathered(node)
     model.validate_nodes_and_infer_types()
     model.set_rt_info(
         str(DYNAMIC_QUANTISATION_GROUP), ["runtime_options", "DYNAMIC_QUANTIZATION_GROUP_SIZE"]
@@ -60,8 +60,8 @@ def _is_weight(node: Any) -> bool:
     )
 
 
-def _is_chosen_from(node: Any) -> bool:
-    """Whether a node stacks experts, of which each token's are gathered before the product."""
+def _is_gathered_stack(node: Any) -> bool:
+    """Whether a node has stacked experts, from which those of each token are gathered."""
     return (
         _is_float_constant(node)
         and len(node.shape) == 3
@@ -111,8 +111,8 @@ def _dequantised(name: str, quantised: Any, scale: Any) -> Any:
     return ops.convert(product, "f32")
 
 
-def _quantise_chosen(node: Any) -> None:
-    """Gather int8 experts and their scales: dequantised are those alone that a token needs."""
+def _quantise_gathered(node: Any) -> None:
+    """Gather int8 experts and their scales, so that only what a token needs is dequantised."""
     quantised, scale = _quantised(node)
     for user, _ in _uses(node):
         indices, axis = user.input_value(1), user.input_value(2)

@@ -116,7 +116,7 @@ def _modules(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
             "UNKNOWN_MODULES",
             f"{_quoted(unknown)} cannot be adapted. Of this model's layers these can: "
             f"{', '.join(allowed) or 'none'}",
-            "Name some of them, or none for all of them. Routers and output head "
+            "Name some of them, or none to adapt all. Routers and output head "
             "stay frozen; use target_parameters for experts.",
         )
     if not allowed:

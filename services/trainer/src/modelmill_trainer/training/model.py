@@ -279,7 +279,7 @@ def _read(folder: Path, method: str, device: str) -> tuple[PreTrainedModel, torc
     except KeyError as error:
         if error.args != (attention.NAME,):
             raise
-        raise _no_other_attention(config.model_type) from error
+        raise _unsupported_attention(config.model_type) from error
     if method == QLORA:
         use_expanded_products(model)
     else:
@@ -288,12 +288,12 @@ def _read(folder: Path, method: str, device: str) -> tuple[PreTrainedModel, torc
     return model, stored_dtype
 
 
-def _no_other_attention(model_type: str) -> ChildFailure:
+def _unsupported_attention(model_type: str) -> ChildFailure:
     return ChildFailure(
         "UNSUPPORTED_ARCHITECTURE",
-        f"models of type {model_type} have attention of their own, which transformers cannot "
-        "replace by that of training",
-        "Train a base of another architecture; docs/reference/model-table.md lists those tried.",
+        f"transformers cannot run a model of type {model_type} with the attention function that "
+        "training needs",
+        "Train a base of another architecture, such as Llama, Qwen, Mistral, Gemma or Phi.",
     )
 
 
