@@ -91,8 +91,9 @@ def drawn(folder: Path, *options: str) -> str:
 
 
 def test_examples_of_a_tier_are_the_same_each_time_and_those_of_a_release_are_new(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CI", "true")
     assert drawn(tmp_path) == drawn(tmp_path)
     assert drawn(tmp_path, "--all-examples") != drawn(tmp_path, "--all-examples")
 

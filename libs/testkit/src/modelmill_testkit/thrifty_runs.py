@@ -52,7 +52,10 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Before tests are read, whose own settings begin from these."""
-    patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    # Without `derandomize` Hypothesis has the same examples wherever the environment has CI.
+    patient = settings(
+        deadline=None, derandomize=False, suppress_health_check=[HealthCheck.too_slow]
+    )
     settings.register_profile("modelmill", patient)
     most = _most_examples(config)
     settings.register_profile("few", _few(patient, most or 100))
