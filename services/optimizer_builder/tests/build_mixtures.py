@@ -34,17 +34,19 @@ from transformers import (  # noqa: E402
     AutoConfig,
     AutoModelForCausalLM,
     GemmaConfig,
+    GptOssConfig,
     Qwen3MoeConfig,
 )
 
 STEPS = 6
 WEIGHTS = "model.safetensors"
 GEMMA = {"head_dim": 16, "num_key_value_heads": 1}
-# Its exporter multiplies every token with all experts; DeepSeek's gathers those of each.
+# Their exporters multiply every token with all experts; DeepSeek's gathers those of each.
 MIXTURE = {
     **{"head_dim": 32, "num_key_value_heads": 2, "moe_intermediate_size": 128},
     **{"num_experts": 8, "num_experts_per_tok": 2},
 }
+GPT_OSS = {"head_dim": 16, "num_key_value_heads": 2, "num_local_experts": 8}
 SAME_SIZES = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers"),
     *("num_attention_heads", "max_position_embeddings"),
@@ -119,13 +121,16 @@ def not_exported(base: Path, scratch: Path) -> str:
 
 def main(root: Path, tiny_base: Path, prefix: Path) -> dict[str, object]:
     """What test_int4 looks at."""
-    deepseek = make_tiny_deepseek(root / "deepseek", version=3)
+    deepseeks = {
+        f"deepseek {version}": make_tiny_deepseek(root / f"deepseek-{version}", version=version)
+        for version in (2, 3)
+    }
     gemma = make_tiny(tiny_base, root / "gemma", GemmaConfig, **GEMMA)
     mixture = make_tiny(tiny_base, root / "mixture", Qwen3MoeConfig, **MIXTURE)
+    gpt_oss = make_tiny(tiny_base, root / "gpt-oss", GptOssConfig, **GPT_OSS)
+    built = {**deepseeks, "gemma": gemma, "mixture": mixture, "gpt-oss": gpt_oss}
     return {
-        "deepseek": build(deepseek, root / "3"),
-        "gemma": build(gemma, root / "g"),
-        "mixture": build(mixture, root / "m"),
+        "built": {name: build(folder, root / f"{name} built") for name, folder in built.items()},
         "refused": refusal(tiny_base, prefix),
         "not_exported": not_exported(tiny_base, root / "unheard-of"),
     }

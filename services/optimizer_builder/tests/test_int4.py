@@ -129,9 +129,8 @@ def test_mixtures_and_gemma_decode_like_torch_and_what_cannot_be_built_is_named(
     unheard_of = str(found["not_exported"])
     assert unheard_of.startswith("optimum-intel cannot export a model of type unheard-of: ")
     assert "\n" not in unheard_of
-    for name in ("deepseek", "gemma", "mixture"):
-        build = found[name]
-        assert isinstance(build, dict)
+    assert len(found["built"]) == 5
+    for build in found["built"].values():
         # Experts too are 8-bit, whether all are multiplied with or some are chosen.
         assert build["built"] < 0.65 * build["base"], found
         # The prompt, and five tokens after it one by one.

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from optimum.exporters.openvino import export_from_model, utils
 from optimum.exporters.openvino.model_configs import DeepseekOpenVINOConfig
 from optimum.exporters.openvino.model_patcher import OVDecoderModelPatcher
@@ -74,3 +75,13 @@ def _prepare_latent(merged: MergedModel) -> None:
     """
     DeepseekOpenVINOConfig._MODEL_PATCHER = OVDecoderModelPatcher
     merged.module.set_experts_implementation("batched_mm")
+    for module in merged.module.modules():
+        if isinstance(gate := getattr(module, "gate", None), torch.nn.Linear):
+            gate.__class__ = _Router
+
+
+class _Router(torch.nn.Linear):
+    """A linear layer whose weight its model reads, as DeepSeek V2 does, without calling the layer.
+
+    OpenVINO takes the weights of `torch.nn.Linear` aside for what is called, and leaves others.
+    """

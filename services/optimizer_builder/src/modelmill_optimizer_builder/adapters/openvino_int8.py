@@ -38,6 +38,8 @@ def quantise_weights(source: Path, target: Path) -> None:
     for node in model.get_ordered_ops():
         if _is_weight(node):
             _replace(node, _dequantised(node.get_friendly_name(), *_quantised(node)))
+        elif _is_stack_of_columns(node):
+            _quantise_columns(node)
         elif _is_gathered_stack(node):
             _quantise_gathered(node)
     model.validate_nodes_and_infer_types()
@@ -54,9 +56,18 @@ def _is_weight(node: Any) -> bool:
     uses = _uses(node)
     if len(node.shape) == 3:
         # Stacked experts: a scale per output channel needs the inputs on the last axis.
-        return all(_multiplies_by_rows(user, port) for user, port in uses)
+        return all(_is_product(user, port, by_rows=True) for user, port in uses)
     return len(node.shape) == 2 and any(
         (user.get_type_name(), port) in (("MatMul", 1), ("Gather", 0)) for user, port in uses
+    )
+
+
+def _is_stack_of_columns(node: Any) -> bool:
+    """Whether a node has stacked experts with the outputs on the last axis, as those of gpt-oss."""
+    return (
+        _is_float_constant(node)
+        and len(node.shape) == 3
+        and all(_is_product(user, port, by_rows=False) for user, port in _uses(node))
     )
 
 
@@ -73,9 +84,9 @@ def _is_float_constant(node: Any) -> bool:
     return node.get_type_name() == "Constant" and node.get_element_type() in _FLOATS
 
 
-def _multiplies_by_rows(user: Any, port: int) -> bool:
-    is_product = user.get_type_name() == "MatMul" and port == 1
-    return is_product and bool(user.get_attributes()["transpose_b"])
+def _is_product(user: Any, port: int, *, by_rows: bool) -> bool:
+    is_matmul = user.get_type_name() == "MatMul" and port == 1
+    return is_matmul and user.get_attributes()["transpose_b"] == by_rows
 
 
 def _uses(node: Any) -> list[tuple[Any, int]]:
@@ -90,10 +101,16 @@ def _uses(node: Any) -> list[tuple[Any, int]]:
     return uses
 
 
-def _quantised(node: Any) -> tuple[Any, Any]:
-    """Constants of a weight: int8, and the scale of each output channel."""
+def _quantised(node: Any, *, turned: bool = False) -> tuple[Any, Any]:
+    """Constants of a weight: int8, and the scale of each output channel.
+
+    Args:
+        turned: Outputs are on the last axis, and shall be on the one before.
+    """
     name = node.get_friendly_name()
     weight = node.get_data(dtype=np.float32)
+    if turned:
+        weight = weight.swapaxes(-1, -2)
     low, high = weight.min(axis=-1, keepdims=True), weight.max(axis=-1, keepdims=True)
     # int8 has one more negative level; the sign of the scale gives it to the larger side.
     furthest = np.where(-low >= high, low, high)
@@ -109,6 +126,14 @@ def _dequantised(name: str, quantised: Any, scale: Any) -> Any:
     """int8 times scale, in the pattern that OpenVINO runs without dequantizing."""
     product = ops.multiply(ops.convert(quantised, "f16"), scale, name=f"{name}/fq_weights_1")
     return ops.convert(product, "f32")
+
+
+def _quantise_columns(node: Any) -> None:
+    """Multiply by the rows of int8 experts, whose inputs are then on the last axis."""
+    rows = _dequantised(node.get_friendly_name(), *_quantised(node, turned=True))
+    for user, _ in _uses(node):
+        turns_inputs = user.get_attributes()["transpose_a"]
+        _replace(user, ops.matmul(user.input_value(0), rows, turns_inputs, True))
 
 
 def _quantise_gathered(node: Any) -> None:
