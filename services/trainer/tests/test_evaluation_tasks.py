@@ -149,6 +149,17 @@ def test_a_failing_template_skips_only_its_row(template: str) -> None:
         rendered(template, {"x": "text"})
 
 
+@pytest.mark.parametrize("template", ["{{ quesion | trim }}", "quesion"])
+def test_a_column_that_a_row_lacks_is_named_with_the_nearest_and_those_it_has(
+    template: str,
+) -> None:
+    with pytest.raises(TemplateFailed) as caught:
+        rendered(template, {"question": "Why?", "gold": 1})
+    assert str(caught.value) == (
+        "there is no column 'quesion'. Did you mean 'question'? Columns are question, gold"
+    )
+
+
 def test_a_template_sees_only_its_row_and_a_bare_name_is_a_column() -> None:
     row = {"q": " What? ", "n": 3, "list": ["a", "b"]}
 

@@ -250,9 +250,8 @@ def _suites(port: ChildPort, request: EvaluationRequest) -> list[Suite]:
     empty = [suite for suite in suites if not suite.items]
     if empty:
         reason = empty[0].first_skipped or "there are no rows"
-        raise ChildFailure(
-            "NO_ROWS", f"{empty[0].name} has no usable row: {reason}", "Choose other rows."
-        )
+        remedy = "Mend the task's templates or its rows." if request.tasks else "Choose other rows."
+        raise ChildFailure("NO_ROWS", f"{empty[0].name} has no usable row: {reason}", remedy)
     return suites
 
 

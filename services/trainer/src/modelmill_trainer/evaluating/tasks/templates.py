@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, nodes
-from jinja2.exceptions import SecurityError
+from jinja2 import StrictUndefined, TemplateError, meta, nodes
+from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from modelmill_service_kit.nearest import did_you_mean
 
 MAX_RENDERED_CHARACTERS = 1 << 20
 MAX_LOOP_DEPTH = 2
+MOST_COLUMNS_CHARACTERS = 200
+"""Of a row's columns, in an error."""
 
 STATEMENTS: dict[type[nodes.Node], str] = {
     nodes.Include: "include",
@@ -91,7 +94,7 @@ def rendered(template: str, row: Mapping[str, Any]) -> Any:
     if not _is_template(template):
         if template.isidentifier():
             # A single word must be a column: a constant text for every row is surely a mistake.
-            raise TemplateFailed(f"there is no column {template!r}")
+            raise _no_column(template, row)
         return template
     try:
         parts: list[str] = []
@@ -104,9 +107,23 @@ def rendered(template: str, row: Mapping[str, Any]) -> Any:
         return "".join(parts)
     except TemplateFailed:
         raise
+    except UndefinedError as error:
+        missing = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(template)) - row.keys())
+        raise (_no_column(missing[0], row) if missing else _failed(error)) from error
     # Any exception of an untrusted template is a fault of the template.
     except Exception as error:
-        raise TemplateFailed(" ".join(str(error).split())[:200] or type(error).__name__) from error
+        raise _failed(error) from error
+
+
+def _no_column(name: str, row: Mapping[str, Any]) -> TemplateFailed:
+    columns = ", ".join(row)[:MOST_COLUMNS_CHARACTERS]
+    return TemplateFailed(
+        f"there is no column {name!r}.{did_you_mean(name, row)} Columns are {columns}"
+    )
+
+
+def _failed(error: Exception) -> TemplateFailed:
+    return TemplateFailed(" ".join(str(error).split())[:200] or type(error).__name__)
 
 
 def _is_template(text: str) -> bool:
