@@ -108,6 +108,13 @@ def test_an_answer_that_the_policy_ended_says_by_which_rules(
     assert "\x1b[2J" not in shown
 
 
+def test_a_model_before_the_prompt_is_answered_with_where_it_belongs(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["chat", "wordnet", "a small bird"]) == 2
+    assert "the model is --model NAME" in capsys.readouterr().err
+
+
 def test_an_answer_that_came_to_its_end_says_nothing_beside_it(
     gateway: Gateway, capsys: pytest.CaptureFixture[str]
 ) -> None:

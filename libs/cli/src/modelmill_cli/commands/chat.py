@@ -31,6 +31,8 @@ def chat(
     max_tokens: Annotated[int, typer.Option(help="Maximum number of new tokens.", min=1)] = 256,
 ) -> None:
     """Chat with a model; answers are streamed. An empty line ends the chat."""
+    if context.args:
+        raise typer.BadParameter("one prompt, in quotes; the model is --model NAME")
     client = connect(context.obj)
     model, openai = _full_id(client, model), client.openai()
     from openai import APIConnectionError, APIError  # as slow as the client itself
