@@ -1,6 +1,9 @@
 """One worker in this process, jobs whose work is a child process."""
 
 import asyncio
+import os
+import subprocess
+import sys
 import time
 
 from chain_job import chain
@@ -165,6 +168,28 @@ async def test_a_hung_child_is_killed_and_counted(working, jobs, store, tmp_path
     assert "'chain'" in state.error.message
     assert state.failures == 1
     assert not is_alive(int(pid_file.read_text()))
+
+
+async def test_a_child_that_waits_for_a_core_is_not_taken_for_hung(working, jobs, store):
+    rivals = [busy_on_the_first_core() for _ in range(4)]
+    try:
+        async with working(ChainHandler(store), max_failures=1):
+            job = await jobs.submit(
+                compute_at=2, compute_seconds=1.0, max_silence_seconds=2.5, steps=2
+            )
+            state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED)
+    finally:
+        for each in rivals:
+            each.kill()
+            each.wait()
+
+    assert (state.status, state.error.code) == (JOB_STATUS_SUCCEEDED, "")
+
+
+def busy_on_the_first_core() -> subprocess.Popen[bytes]:
+    rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    os.sched_setaffinity(rival.pid, [min(os.sched_getaffinity(0))])
+    return rival
 
 
 async def test_what_the_child_refuses_is_final_at_once(working, jobs, store):

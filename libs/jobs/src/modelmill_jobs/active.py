@@ -18,6 +18,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill_bus.envelope import M
 from modelmill_service_kit.child_process import ChildProcess
+from modelmill_service_kit.core_waits import CoreWaits
 from modelmill_service_kit.errors import UnavailableError
 
 from modelmill_jobs.children import OnQuestion, Questions, start_child, why_it_died
@@ -310,11 +311,15 @@ class ActiveJob:
             await asyncio.sleep(self._timeouts.store_retry)
 
     async def _watch(self, child: ChildProcess) -> None:
-        """Ask the child to stop when it shall; kill it when it takes too long or hangs."""
-        stop_by = float("inf")
+        """Ask the child to stop when it shall; kill it when it takes too long or hangs.
+
+        It does not hang while it waits for a core.
+        """
+        stop_by, waits = float("inf"), CoreWaits(child.pid)
         clock = asyncio.get_running_loop().time
         while not self.heartbeat.overdue and clock() < stop_by:
             await asyncio.sleep(LOOK_SECONDS)
+            self.heartbeat.excuse(waits.since_last_look())
             if self._stop.is_set() and stop_by == float("inf"):
                 child.terminate()
                 stop_by = clock() + self._timeouts.stop

@@ -32,6 +32,10 @@ class Heartbeat:
             self._moved_at = time.monotonic()
         self.limit_seconds = limit_seconds
 
+    def excuse(self, seconds: float) -> None:
+        """Take these off the silence."""
+        self._moved_at = min(self._moved_at + seconds, time.monotonic())
+
     def rest(self, limit_seconds: float) -> None:
         """Begin to count anew, with another limit: the silence that follows is not the child's."""
         self._moved_at = time.monotonic()

@@ -40,6 +40,8 @@ def work(port: ChildPort) -> Mapping[str, Any]:
     for step in range(first + 1, asked["steps"] + 1):
         time.sleep(asked.get("step_seconds", 0.0))
         misbehave(port, step)
+        if step == asked.get("compute_at"):
+            compute_on_the_first_core(asked["compute_seconds"])
         value = link(value, asked["job_id"], step)
         port.report(
             "chain",
@@ -68,6 +70,13 @@ def save(port: ChildPort, value: str, step: int) -> None:
     folder.mkdir()
     (folder / "state.json").write_text(json.dumps({"value": value, "step": step}))
     port.checkpoint(folder, step)
+
+
+def compute_on_the_first_core(seconds: float) -> None:
+    os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+    until = time.process_time() + seconds
+    while time.process_time() < until:
+        pass
 
 
 def misbehave(port: ChildPort, step: int) -> None:

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from modelmill_registry.materialised import in_use
 from modelmill_service_kit.child_process import GRACE_SECONDS, ChildProcess
+from modelmill_service_kit.core_waits import CoreWaits
 from modelmill_service_kit.errors import (
     DomainError,
     InvalidInputError,
@@ -338,13 +339,19 @@ class EngineProcess:
             return None
 
     async def _relay(self, child: EnginePeer) -> str:
-        """Dispatch the child's messages until it ends or hangs; returns the reason."""
+        """Dispatch the child's messages until it ends or hangs; returns the reason.
+
+        It does not hang while it waits for a core.
+        """
+        waits = CoreWaits(child.pid)
         while True:
             try:
                 async with asyncio.timeout(POLL_SECONDS):
                     message = await child.receive()
             except TimeoutError:
-                silent = time.monotonic() - self._last_message
+                now, excused = time.monotonic(), waits.since_last_look()
+                self._last_message = min(self._last_message + excused, now)
+                silent = now - self._last_message
                 if (self._live or self._asked) and silent > self._plan.hang_seconds:
                     return f"was silent for {silent:.0f} s"
                 continue
