@@ -11,9 +11,11 @@ from threading import Thread
 from typing import Any, TypeVar
 
 import pytest
+from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobProgress, JobResult, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from modelmill_bus.kinds import prefix_of
 from modelmill_bus.subjects import DATASET_READY, job_progress, job_state, route
 from modelmill_jobs.submit import JobQueue
 from modelmill_testkit.waiting import WITHIN_SECONDS, eventually
@@ -66,7 +68,11 @@ class LiveGateway:
 
     def submit_training(self, spec: TrainSpec) -> str:
         """A training job with a spec as the trainer records it; its id."""
-        return self.run(self._submit(spec))
+        return self.submit("train", spec)
+
+    def submit(self, kind: str, spec: Message) -> str:
+        """A job of any kind with a spec as its owner records it; its id."""
+        return self.run(self._submit(kind, spec))
 
     def make_dataset(self, counts: dict[str, int], name: str = "words") -> str:
         """A dataset that is ready; its id."""
@@ -173,10 +179,10 @@ class LiveGateway:
         ready.created_at.GetCurrentTime()
         await self.house.bus.publish(DATASET_READY, ready)
 
-    async def _submit(self, spec: TrainSpec) -> str:
+    async def _submit(self, kind: str, spec: Message) -> str:
         job = await JobQueue(self.house.bus).submit(
-            kind="train",
-            prefix="ftjob",
+            kind=kind,
+            prefix=prefix_of(kind),
             tenant=TENANT,
             requested_by="ada",
             idempotency_key="",

@@ -96,10 +96,17 @@ export function valuesOf(body: JsonObject, group = ""): Values {
   const found = Object.entries(body).map(([name, value]) => {
     const path = group ? `${group}.${name}` : name;
     if (value === null) return {};
-    if (Array.isArray(value)) return { [path]: value.join(", ") };
+    if (Array.isArray(value)) return listed(value, path);
     return typeof value === "object" ? valuesOf(value, path) : { [path]: String(value) };
   });
   return Object.assign({}, ...found) as Values;
+}
+
+/** Objects have a number each, as `placesOf` reads them. */
+function listed(list: Json[], path: string): Values {
+  const objects = list.filter((each) => each !== null && typeof each === "object" && !Array.isArray(each)) as JsonObject[];
+  if (objects.length === 0) return { [path]: list.join(", ") };
+  return Object.assign({ [path]: objects.map((_, n) => n).join() }, ...objects.map((each, n) => valuesOf(each, `${path}.${n}`))) as Values;
 }
 
 const FIELD = /^[A-Za-z0-9_.]+/;

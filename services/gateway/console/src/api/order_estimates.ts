@@ -1,5 +1,7 @@
 /** Evaluations and builds: which fields their orders have, and what one would take; null is not known. */
 import { fieldsOf, type ApiDocument, type BodyField } from "./body_fields";
+import type { JsonObject } from "./body_values";
+import type { Job } from "./types";
 
 export const EVALUATIONS = "/v1/evaluations";
 export const BUILDS = "/v1/optimizations";
@@ -42,4 +44,15 @@ function inOrder(found: BodyField[]): BodyField[] {
   const nested = found.filter((field) => field.group);
   const others = found.filter((field) => !field.group && !first.includes(field));
   return [...first, ...nested, ...others.map((field) => ({ ...field, group: "more" }))];
+}
+
+/** The body that orders an evaluation again; what the trainer has filled in is given this time. */
+export function evaluationAgain({ spec, priority }: Job): JsonObject {
+  return { ...(spec as JsonObject), priority };
+}
+
+/** The body that orders a build or a search again. A search has no form, which the default would give it. */
+export function buildAgain({ spec, priority }: Job): JsonObject {
+  const { source_version_id, ...rest } = spec as JsonObject;
+  return { ...rest, model: source_version_id ?? null, priority };
 }

@@ -19,15 +19,21 @@ export interface TrainingEstimate {
   notes: string[];
 }
 
+/** Metrics are null where nothing was reported of the step. */
+export interface Checkpoint {
+  id: string;
+  created_at: number;
+  step_number: number;
+  /** The model of a job that has succeeded; null of a state to go on from. */
+  fine_tuned_model_checkpoint: string | null;
+  metrics: { train_loss: number | null; valid_loss: number | null; full_valid_loss: number | null };
+}
+
 /** Of which training begins; a build is made of one. */
 export const TRAINABLE_FORMS: readonly string[] = ["safetensors", "adapter"];
 
 /** Second names of other fields, and what takes no value. */
 const LEFT_OUT = ["method", "hyperparameters.n_epochs", "hyperparameters.search_learning_rate", "integrations"];
-
-export interface TrainingJob extends Job {
-  priority: string;
-}
 
 /** Fields of the body that are asked for first; the others of it come last. */
 const FIRST = ["model", "training_file", "validation_file", "suffix", "training_method", "objective", "teacher"];
@@ -47,7 +53,7 @@ export function keptOf(order: JsonObject, fields: readonly BodyField[]): JsonObj
 }
 
 /** The body that orders a job again. Method and values that the trainer filled in are given this time. */
-export function orderOf({ spec, priority }: TrainingJob): JsonObject {
+export function orderOf({ spec, priority }: Job): JsonObject {
   const told = spec as JsonObject;
   const { seed, search_learning_rate, ...parameters } = objectIn(told, "hyper_parameters");
   return {

@@ -18,6 +18,7 @@ export interface Job {
   started_at: number | null;
   finished_at: number | null;
   requested_by: string;
+  priority: string;
   queue_position: number | null;
   waiting_reason: string | null;
   attempt: number;

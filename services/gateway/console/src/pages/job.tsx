@@ -12,12 +12,15 @@ import { FailureText, JobProgress, StatusMark } from "../parts/job_parts";
 import { VersionLink } from "../parts/model_parts";
 import { Refusal, Shown } from "../parts/states";
 import { addressOf } from "../routing";
+import { Checkpoints } from "./checkpoints";
 import { EvaluationFindings } from "./evaluation";
 import { SearchCandidates } from "./form_comparison";
 import { JobFigures } from "./job_figures";
 import { JobLog } from "./job_log";
 
 const RELOAD_SECONDS = 15;
+/** Kinds that a form orders. */
+const AGAIN = ["train", "evaluate", "optimize"];
 
 export function JobPage({ id }: { id: string }) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
@@ -35,6 +38,7 @@ export function JobPage({ id }: { id: string }) {
             <JobHead job={current(found, history)} changed={job.reload} />
             <EvaluationFindings job={found} />
             <SearchCandidates job={found} />
+            <Checkpoints job={found} />
           </>
         )}
       </Shown>
@@ -114,8 +118,8 @@ function JobActions({ job, changed }: { job: Job; changed: () => void }) {
       {isUnended && job.desired_state !== "cancel" && (
         <ConfirmedButton label={t("job.cancel")} question={t("job.cancel_asked")} act={() => void steer("cancel")} />
       )}
-      {job.kind === "train" && !isUnended && (
-        <a role="button" class="small" href={addressOf("jobs", "new", { from: job.id })}>
+      {AGAIN.includes(job.kind) && !isUnended && (
+        <a role="button" class="small" href={addressOf("jobs", "new", { kind: job.kind, from: job.id })}>
           {t("job.again")}
         </a>
       )}

@@ -7,13 +7,15 @@ import { useLoaded } from "../api/loaded";
 import {
   BUILDS,
   EVALUATIONS,
+  buildAgain,
   buildFields,
+  evaluationAgain,
   evaluationFields,
   type BuildEstimate,
   type EvaluationEstimate,
 } from "../api/order_estimates";
 import { asPython, curlOf } from "../api/request_texts";
-import { isVersion, type Dataset, type ModelList, type Page } from "../api/types";
+import { isVersion, type Dataset, type Job, type ModelList, type Page } from "../api/types";
 import type { JobForm } from "../form_words";
 import { bytes, duration, whole } from "../format";
 import { t } from "../i18n";
@@ -22,6 +24,7 @@ import { CopiedText } from "../parts/copied_text";
 import { Facts } from "../parts/facts";
 import { Shown } from "../parts/states";
 import { place } from "../routing";
+import { OrderToBegin } from "./order_again";
 import { OrderForm } from "./order_form";
 import { EstimateBeside, EstimateRemarks } from "./order_estimate";
 
@@ -34,7 +37,8 @@ export function NewEvaluationPage() {
       path={EVALUATIONS}
       call="evaluations.create"
       fieldsOf={evaluationFields}
-      words={[t("order.evaluate"), t("order.evaluate_now"), t("order.evaluate_needs")]}
+      again={evaluationAgain}
+      words={[t("order.evaluate_now"), t("order.evaluate_needs")]}
       isEnough={hasRows}
     >
       {(estimate) => <EvaluationFacts of={estimate} />}
@@ -49,7 +53,8 @@ export function NewBuildPage() {
       path={BUILDS}
       call="optimizations.create"
       fieldsOf={buildFields}
-      words={[t("order.optimize"), t("order.optimize_now"), t("order.optimize_needs")]}
+      again={buildAgain}
+      words={[t("order.optimize_now"), t("order.optimize_needs")]}
       isEnough={() => true}
     >
       {(estimate) => <BuildFacts of={estimate} />}
@@ -58,43 +63,56 @@ export function NewBuildPage() {
 }
 
 interface OrderPageProps<T> {
-  form: JobForm;
+  form: Exclude<JobForm, "train">;
   path: string;
   /** Of the client that the gateway has for programs. */
   call: string;
   fieldsOf: (document: ApiDocument) => BodyField[];
-  /** The title, what orders, and what is missing while nothing can be estimated. */
-  words: readonly [string, string, string];
+  /** The order that an earlier job was. */
+  again: (job: Job) => JsonObject;
+  /** What orders, and what is missing while nothing can be estimated. */
+  words: readonly [string, string];
   /** Whether there is anything to estimate, of an order of which no field is wrong. */
   isEnough: (order: JsonObject) => boolean;
   /** What an estimate says. */
   children: (estimate: T) => ComponentChildren;
 }
 
-function OrderPage<T>({ form, path, call, fieldsOf, words, isEnough, children }: OrderPageProps<T>) {
-  const [described, options, order] = [useApiDocument(), useOptions(), orderOfLink()];
-  const [title, submit, needs] = words;
+type DescribedProps<T> = Omit<OrderPageProps<T>, "again"> & { order: JsonObject };
+
+function OrderPage<T>({ again, ...shown }: OrderPageProps<T>) {
+  const { query } = place.value;
+  const from = query.get("from");
   return (
     <>
-      <h1>{title}</h1>
-      <Shown of={described}>
-        {(document) => (
-          <OrderForm
-            key={place.value.query.toString()}
-            {...{ form, path, order, options, submit }}
-            fields={fieldsOf(document)}
-            beside={(sent, isWrong) => (
-              <>
-                <EstimateBeside<T> path={path} order={!isWrong && isEnough(sent) ? sent : null} needs={needs}>
-                  {children}
-                </EstimateBeside>
-                <RequestTexts path={path} call={call} order={sent} />
-              </>
-            )}
-          />
-        )}
-      </Shown>
+      <h1>{t(`order.${shown.form}${from ? "_again" : ""}`)}</h1>
+      <OrderToBegin key={query.toString()} from={from} order={orderOfLink()} again={again}>
+        {(order) => <Described {...shown} order={order} />}
+      </OrderToBegin>
     </>
+  );
+}
+
+function Described<T>({ form, path, call, fieldsOf, words, isEnough, children, order }: DescribedProps<T>) {
+  const [described, options] = [useApiDocument(), useOptions()];
+  const [submit, needs] = words;
+  return (
+    <Shown of={described}>
+      {(document) => (
+        <OrderForm
+          {...{ form, path, order, options, submit }}
+          fields={fieldsOf(document)}
+          beside={(sent, isWrong) => (
+            <>
+              <EstimateBeside<T> path={path} order={!isWrong && isEnough(sent) ? sent : null} needs={needs}>
+                {children}
+              </EstimateBeside>
+              <RequestTexts path={path} call={call} order={sent} />
+            </>
+          )}
+        />
+      )}
+    </Shown>
   );
 }
 

@@ -3,7 +3,7 @@ import { useApiDocument } from "../api/api_document";
 import type { BodyField } from "../api/body_fields";
 import type { JsonObject } from "../api/body_values";
 import { useLoaded } from "../api/loaded";
-import { TRAINABLE_FORMS, TRAININGS, keptOf, orderOf, trainingFields, type TrainingJob } from "../api/trainings";
+import { TRAINABLE_FORMS, TRAININGS, keptOf, orderOf, trainingFields } from "../api/trainings";
 import { isVersion, type Dataset, type ModelList, type Page } from "../api/types";
 import { whole } from "../format";
 import { t } from "../i18n";
@@ -11,6 +11,7 @@ import type { Option } from "../parts/body_field";
 import { Shown } from "../parts/states";
 import { place } from "../routing";
 import { OrderForm } from "./order_form";
+import { OrderToBegin } from "./order_again";
 import { TrainingEstimateBeside } from "./training_estimate";
 import { TrainingTexts } from "./training_texts";
 
@@ -22,15 +23,11 @@ export function NewTrainingPage() {
   return (
     <>
       <h1>{from ? t("train.again") : t("train.title")}</h1>
-      {from ? <Again key={from} jobId={from} /> : <Described key={query.toString()} order={{ model, training_file }} />}
+      <OrderToBegin key={query.toString()} from={from} order={{ model, training_file }} again={orderOf}>
+        {(order) => <Described order={order} />}
+      </OrderToBegin>
     </>
   );
-}
-
-/** As a job was ordered. */
-function Again({ jobId }: { jobId: string }) {
-  const job = useLoaded<TrainingJob>(`/v1/jobs/${encodeURIComponent(jobId)}`);
-  return <Shown of={job}>{(found) => <Described order={orderOf(found)} />}</Shown>;
 }
 
 /** The fields are those that the gateway describes: one that is newer than this page is shown, too. */
