@@ -38,8 +38,7 @@ def chat(
     from openai import APIConnectionError, APIError  # as slow as the client itself
 
     console = Console(highlight=False)
-    first: ChatCompletionMessageParam = {"role": "system", "content": system}
-    messages = [first] if system else []
+    messages = _begun(system)
     question = prompt
     while question := (question or console.input("[bold]you:[/bold] ")).strip():
         messages.append({"role": "user", "content": question})
@@ -63,6 +62,11 @@ def chat(
         if prompt is not None:
             return
         question = None
+
+
+def _begun(system: str) -> list["ChatCompletionMessageParam"]:
+    """A chat with its system message alone, where there is one."""
+    return [{"role": "system", "content": system}] if system else []
 
 
 def _lost(error: Exception, client: Modelmill) -> ModelmillError:
