@@ -19,6 +19,9 @@ export interface ChatRequest {
   messages: Turn[];
   temperature: number;
   max_tokens: number;
+  top_p?: number;
+  seed?: number;
+  stop?: string[];
   tools?: unknown[];
   response_format?: object;
   logprobs?: true;

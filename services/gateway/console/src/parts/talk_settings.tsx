@@ -1,7 +1,7 @@
 /** Settings of a talk: system prompt, sampling, tools and a schema, the same for each model that is asked. */
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
-import { JSON_FIELDS, wrongIn, type JsonField, type TalkSettings } from "../api/talk_settings";
+import { JSON_FIELDS, SAMPLING_FIELDS, wrongIn, type JsonField, type SamplingField, type TalkSettings } from "../api/talk_settings";
 import { isVersion, type AliasEntry, type ModelList, type Version } from "../api/types";
 import { t } from "../i18n";
 
@@ -35,6 +35,18 @@ export function TalkSettingsForm({ settings, change, note, children }: TalkSetti
         <NumberField label={t("play.temperature")} value={temperature} max={2} step={0.1} change={(value) => change({ temperature: value })} />
         <NumberField label={t("play.max_tokens")} value={maxTokens} max={MOST_TOKENS} step={1} change={(value) => change({ maxTokens: value })} />
       </div>
+      <details>
+        <summary>{t("play.sampling")}</summary>
+        {SAMPLING_FIELDS.map((name) => (
+          <SamplingTextField
+            key={name}
+            name={name}
+            text={settings[name]}
+            isWrong={wrong.includes(name)}
+            change={(text) => change({ [name]: text })}
+          />
+        ))}
+      </details>
       <label>
         <input
           type="checkbox"
@@ -58,6 +70,34 @@ export function TalkSettingsForm({ settings, change, note, children }: TalkSetti
         ))}
       </details>
     </form>
+  );
+}
+
+interface SamplingTextProps {
+  name: SamplingField;
+  text: string;
+  isWrong: boolean;
+  change: (text: string) => void;
+}
+
+function SamplingTextField({ name, text, isWrong, change }: SamplingTextProps) {
+  const id = useId();
+  const shared = {
+    ...{ id, spellcheck: false, value: text, "aria-describedby": `${id}-help` },
+    ...(isWrong ? { "aria-invalid": "true" as const } : {}),
+  };
+  return (
+    <div class="field">
+      <label for={id}>{t(`play.${name}_label`)}</label>
+      {name === "stop" ? (
+        <textarea {...shared} class="code" rows={2} onInput={(event) => change(event.currentTarget.value)} />
+      ) : (
+        <input {...shared} inputMode="decimal" onInput={(event) => change(event.currentTarget.value)} />
+      )}
+      <small id={`${id}-help`} {...(isWrong ? { class: "error" } : {})}>
+        {t(`play.${name}_help`)}
+      </small>
+    </div>
   );
 }
 
