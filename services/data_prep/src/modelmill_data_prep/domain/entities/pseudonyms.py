@@ -18,7 +18,6 @@ from modelmill_data_prep.domain.entities.recognisers import (
 
 _LETTER = re.compile("[A-Za-z]")
 _DIGIT = re.compile("[0-9]")
-_NAMED_PSEUDONYM = re.compile("^(?:Person|Organisation)-[0-9A-F]{8}$")
 _SECRET_PREFIX = re.compile("^(?:[a-z]{2,6}_(?:live_|pat_)?|[a-z]{2,5}-|[A-Z]{4}|eyJ)?")
 
 
@@ -43,11 +42,6 @@ class Pseudonymiser:
             self._key, f"{entity_type}\0{compact}".encode("utf-8", "replace"), "sha256"
         )
         return _MAKERS[entity_type](value, seed)
-
-
-def is_name_pseudonym(value: str) -> bool:
-    """Whether a name is a pseudonym of a person or organisation."""
-    return bool(_NAMED_PSEUDONYM.match(value))
 
 
 def _digits(seed: bytes, count: int) -> str:
