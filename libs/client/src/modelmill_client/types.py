@@ -1045,6 +1045,17 @@ class ModelAlias(TypedDict):
     loading: Loading | None
 
 
+class ModelCard(TypedDict):
+    """
+    Model card: what a version was made from, how, and what was measured. Null where it has none,
+    as of a folder that was imported without one.
+    """
+
+    id: str
+    object: Literal["model.card"]
+    card: str | None
+
+
 class ModelVersion(TypedDict):
     """
     Model version in one form.

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.default_build import ALLOWED
+from modelmill_registry.manifest import origin_of
 
 CARD = "README.md"
 LIBRARIES = {"adapter": "peft", "safetensors": "transformers"}
@@ -138,6 +140,22 @@ def imported_card(text: str, origin: Mapping[str, str]) -> str:
     licence = f"Licence there: `{origin['licence']}`." if "licence" in origin else _NO_LICENCE
     where = f"Imported from `{origin['source']}` at the commit `{origin['revision']}`. {licence}"
     return f"{text.rstrip()}\n\n{_section('Origin', where)}".lstrip()
+
+
+def card_of(store: ArtifactStore, digest: str) -> str | None:
+    """The card of a version as people are to read it; None where it has none.
+
+    Raises:
+        NotFoundError: no such artifact.
+        CorruptArtifactError: a byte of it changed since the commit.
+        UnavailableError: the store does not answer.
+    """
+    manifest = store.manifest(digest)
+    has_card = any(entry.path == CARD for entry in manifest.files)
+    text = store.content(digest, CARD).decode("utf-8", "replace") if has_card else ""
+    if "source" in manifest.attributes:
+        return imported_card(text, origin_of(store, digest))
+    return text if has_card else None
 
 
 def origin_words(origin: Mapping[str, str]) -> str:

@@ -60,6 +60,7 @@ from modelmill_gateway.read_models import ReadModels
 from modelmill_gateway.routing.compare_forms import CompareForms
 from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
+from modelmill_gateway.routing.read_model_card import ReadModelCard
 from modelmill_gateway.routing.routed_engines import RoutedEngines, ShadowAnswers
 from modelmill_gateway.routing.show_models import ShowModels
 from modelmill_gateway.settings import Settings
@@ -132,6 +133,9 @@ class UseCases:
             find_model, known.aliases, known.models, known.default_builds, known.served
         )
         self.compare_forms = CompareForms(self.show_models, known.models, known.jobs)
+        self.read_model_card = ReadModelCard(
+            self.show_models, known.models, partial(store_of, settings)
+        )
         self.move_alias = MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds)
         self.delete_alias = DeleteAlias(known.aliases, known.fresh_models)
         self.delete_model = DeleteModel(

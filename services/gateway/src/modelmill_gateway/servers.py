@@ -107,6 +107,7 @@ def _data_routes(use_cases: UseCases, parts: Parts) -> tuple[object, ...]:
             use_cases.delete_alias,
             use_cases.delete_model,
             use_cases.compare_forms,
+            use_cases.read_model_card,
         ),
         FileRoutes(data_prep, use_cases.find_file),
         DatasetRoutes(use_cases.create_dataset, use_cases.manage_datasets, data_prep),

@@ -332,12 +332,17 @@ def card(
     output: Annotated[Path | None, typer.Option(help="File to write to instead.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print a model card from the artifact on this machine."""
+    """Print a model card."""
     with connect(context.obj) as client:
-        model = version_named(client, version)
-    text = _card_of(context.obj, model["digest"])
+        found = client.models.card(MODEL.full_id(client, version))
+    text = found["card"]
+    if text is None:
+        raise NotFoundError(
+            "this version has no card: it was imported, or made before cards. `mill models show`"
+            " shows what is known of it"
+        )
     if as_json:
-        print_json({"id": model["id"], "card": text})
+        print_json({"id": found["id"], "card": text})
     elif output is not None:
         output.write_text(text, encoding="utf-8")
     # Through rich for people, as it is for pipes.
@@ -348,30 +353,3 @@ def card(
 
 
 app.command()(export)
-
-
-def _card_of(state: StateFolder, digest: str) -> str:
-    """README.md of an artifact.
-
-    Raises:
-        NotFoundError: the artifact is not on this machine, or has no card.
-    """
-    from modelmill_registry.manifest import origin_of
-    from modelmill_registry.materialised import in_use
-    from modelmill_registry.model_card import CARD, imported_card
-    from modelmill_registry.store import open_store
-
-    store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
-    folder = store.materialise(digest)
-    with in_use(folder):
-        file = folder / CARD
-        own = store.manifest(digest)
-        if "source" in own.attributes:
-            text = file.read_text(encoding="utf-8") if file.is_file() else ""
-            return imported_card(text, origin_of(store, digest))
-        if not file.is_file():
-            raise NotFoundError(
-                "this version has no card: it was imported, or made before cards. `mill models"
-                " show` shows what is known of it"
-            )
-        return file.read_text(encoding="utf-8")

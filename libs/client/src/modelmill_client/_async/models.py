@@ -24,6 +24,11 @@ class AsyncModels(AsyncResource):
         found = await self._transport.call("GET", path_of("models", model, "forms"))
         return cast(types.FormComparisonReport, found)
 
+    async def card(self, model: str) -> types.ModelCard:
+        """What a version was made from, how, and what was measured, as Markdown."""
+        found = await self._transport.call("GET", path_of("models", model, "card"))
+        return cast(types.ModelCard, found)
+
     async def delete(self, model: str) -> types.DeletedModel:
         """Delete an alias, or retire a version with its builds."""
         gone = await self._transport.call("DELETE", path_of("models", model))

@@ -25,6 +25,11 @@ class Models(Resource):
         found = self._transport.call("GET", path_of("models", model, "forms"))
         return cast(types.FormComparisonReport, found)
 
+    def card(self, model: str) -> types.ModelCard:
+        """What a version was made from, how, and what was measured, as Markdown."""
+        found = self._transport.call("GET", path_of("models", model, "card"))
+        return cast(types.ModelCard, found)
+
     def delete(self, model: str) -> types.DeletedModel:
         """Delete an alias, or retire a version with its builds."""
         gone = self._transport.call("DELETE", path_of("models", model))

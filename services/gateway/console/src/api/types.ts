@@ -77,6 +77,8 @@ export interface AliasEntry {
 
 export interface Version {
   id: string;
+  /** `shared` for one that every tenant sees. */
+  owned_by: string;
   created: number;
   name: string;
   form: string;

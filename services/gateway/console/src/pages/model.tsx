@@ -14,6 +14,8 @@ import { addressOf } from "../routing";
 import { Shown } from "../parts/states";
 import { Table } from "../parts/table";
 import { ModelForms } from "./form_comparison";
+import { DeleteVersion, ModelExport } from "./model_actions";
+import { ModelCard } from "./model_card";
 
 /** What is ordered for a version beside trainings. */
 const NEW_KINDS = ["evaluate", "optimize"] as const;
@@ -69,6 +71,9 @@ function Found({ list, id, aliases }: FoundProps) {
       </Lineage>
       <ModelForms id={id} />
       <Measurements version={version} />
+      <ModelCard id={id} />
+      <ModelExport id={id} />
+      <DeleteVersion version={version} />
     </>
   );
 }

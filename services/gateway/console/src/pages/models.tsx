@@ -29,6 +29,9 @@ export function ModelsPage() {
       </section>
       <section aria-labelledby="versions">
         <h2 id="versions">{t("model.versions")}</h2>
+        <p>
+          {t("model.import")} <code>mill models import hf://ORG/NAME</code>
+        </p>
         <Shown of={models}>{(list) => <VersionTable versions={list.data.filter(isVersion)} />}</Shown>
       </section>
     </>

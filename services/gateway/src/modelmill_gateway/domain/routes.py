@@ -150,6 +150,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("GET", "/models", "list_models", "List models."),
         ("GET", "/models/{model}", "get_model", "Get a model.", IN_PATH),
         ("GET", "/models/{model}/forms", "compare_forms", "Compare forms of a model.", IN_PATH),
+        ("GET", "/models/{model}/card", "get_model_card", "Get a model's card.", IN_PATH),
         ("GET", "/aliases", "list_aliases", "List aliases."),
     ),
     (MODELS_WRITE, "/v1", IN_PATH): (

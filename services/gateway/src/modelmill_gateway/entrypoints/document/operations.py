@@ -130,6 +130,7 @@ OPERATIONS = {
     "list_models": Operation(models.ModelList),
     "get_model": Operation(models.AnyModel),
     "compare_forms": Operation(form_candidates.FormComparisonReport),
+    "get_model_card": Operation(models.ModelCard, refusals=(503,)),
     "delete_model": Operation(models.DeletedModel, refusals=STEER),
     "list_aliases": Operation(WholeList[models.Alias]),
     "move_alias": Operation(models.Alias, models.AliasBody, refusals=STEER),

@@ -14,12 +14,14 @@ from modelmill_gateway.entrypoints.schemas.models import (
     DeletedModel,
     Loading,
     ModelAlias,
+    ModelCard,
     ModelList,
     ModelVersion,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.routing.compare_forms import CompareForms
 from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
+from modelmill_gateway.routing.read_model_card import ReadModelCard
 from modelmill_gateway.routing.show_models import ShowModels
 
 
@@ -33,8 +35,10 @@ class ModelRoutes:
         delete_alias: DeleteAlias,
         delete_model: DeleteModel,
         compare_forms: CompareForms,
+        read_model_card: ReadModelCard,
     ) -> None:
         self._models = models
+        self._read_model_card = read_model_card
         self._compare_forms = compare_forms
         self._move_alias = move_alias
         self._delete_alias = delete_alias
@@ -55,6 +59,10 @@ class ModelRoutes:
         return FormComparisonReport.of_comparison(
             await self._compare_forms.of_model(caller_of(request), model)
         )
+
+    async def get_model_card(self, request: Request) -> ModelCard:
+        card = await self._read_model_card(caller_of(request), request.path_params["model"])
+        return ModelCard(id=card.version_id, card=card.card)
 
     def _version(self, version: ModelReady) -> ModelVersion:
         serving, served = self._models.serving(version), self._served(version.version_id)

@@ -195,6 +195,16 @@ class ModelList(ResponseModel):
     data: list[ModelAlias | ModelVersion]
 
 
+class ModelCard(ResponseModel):
+    """Model card: what a version was made from, how, and what was measured. Null where it has none,
+    as of a folder that was imported without one."""
+
+    id: VersionId
+    object: Literal["model.card"] = "model.card"
+    card: str | None = Field(examples=["---\nlibrary_name: peft\n---\n\n# kinds\n"])
+    """Markdown; a head in YAML comes first, as Hugging Face reads it."""
+
+
 class DeletedModel(Deleted):
     """Confirmation of a deletion: a retired version with its builds, or an alias."""
 
