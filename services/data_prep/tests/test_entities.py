@@ -108,17 +108,27 @@ def test_done_twice_changes_nothing(action: str, texts: list[str]) -> None:
     assert work(once).rows == once
 
 
-def test_a_mask_says_the_type_and_the_row_says_that_it_was_changed() -> None:
-    work = stage(email="mask", phone="keep")
+def test_a_mask_says_the_type_and_the_row_says_which_types_were_replaced() -> None:
+    work = stage(email="mask", phone="keep", ip="report", card="pseudonymise")
 
-    passed = work(rows_of(["mail a@b.cn, call 13812345678"], ["nothing"]))
+    passed = work(
+        rows_of(
+            ["mail a@b.cn, call 13812345678", "c@d.cn from 93.184.4.4, 4111 1111 1111 1111"],
+            ["mail a@b.cn, call 13812345678"],
+            ["from 93.184.4.4"],
+        )
+    )
 
-    assert passed.rows.column("contents").to_pylist() == [
+    assert passed.rows.column("contents").to_pylist()[1:] == [
         ["mail [EMAIL], call 13812345678"],
-        ["nothing"],
+        ["from 93.184.4.4"],
     ]
-    assert passed.rows.column("changes").to_pylist() == [["entities@4"], []]
-    assert passed.changed == 1
+    assert passed.rows.column("changes").to_pylist() == [
+        ["entities.email@5", "entities.card@5"],
+        ["entities.email@5"],
+        [],
+    ]
+    assert passed.changed == 2
 
 
 def test_a_row_is_dropped_by_type_and_shown_without_the_value() -> None:

@@ -102,6 +102,11 @@ def _us_ssn(value: str, seed: bytes) -> str:
     return _laid_out(value, "9" + _digits(seed, 8))
 
 
+def _uk_nino(value: str, seed: bytes) -> str:
+    """No number is issued with the prefix ZZ."""
+    return _laid_out("ZZ" + value[2:], _digits(seed, 6))
+
+
 def _cn_passport(value: str, seed: bytes) -> str:
     """No Chinese passport number begins with X."""
     return "X" + _digits(seed, len(value) - 1)
@@ -163,6 +168,7 @@ _COMPACT: Mapping[str, Callable[[str], str]] = {
     "cn_id": _compact_code,
     "cn_credit_code": str.upper,
     "us_ssn": digits_of,
+    "uk_nino": _compact_code,
     "iban": _compact_code,
 }
 """Normalisation by type, so that notations of a value share a pseudonym."""
@@ -176,6 +182,7 @@ _MAKERS: Mapping[str, Callable[[str, bytes], str]] = {
     "cn_id": _cn_id,
     "card": _card,
     "us_ssn": _us_ssn,
+    "uk_nino": _uk_nino,
     "cn_passport": _cn_passport,
     "phone": _phone,
     "ip": _ip,

@@ -55,13 +55,15 @@ _CN_BEFORE = re.compile(
 _CN_WINDOW = 40
 """Characters before the road that are searched for province, city and district."""
 
-_US = re.compile(
-    "(?<![0-9A-Za-z.$-])[0-9]{1,5} (?:[NSEW]\\.? )?"
+_STREET = re.compile(
+    "(?<![0-9A-Za-z.$-])(?:(?:Flat|Apartment|Unit) [0-9]{1,4}[A-Z]?, )?"
+    "[0-9]{1,5} (?:[NSEW]\\.? )?"
     "(?:[A-Z][a-z]{1,20} |[0-9]{1,3}(?:st|nd|rd|th) ){1,4}"
     "(?:Street|Avenue|Road|Boulevard|Lane|Drive|Court|Terrace|Parkway"
     "|(?:St|Ave|Rd|Blvd|Ln|Dr|Ct)(?![A-Za-z])\\.?)(?![A-Za-z]| [A-Z][a-z])"
     "(?:,? (?:Apt|Suite|Ste|Unit)\\.? ?#?[0-9A-Z]{1,6})?"
-    "(?:, [A-Z][A-Za-z]{1,20}(?: [A-Z][a-z]{1,20}){0,2}, [A-Z]{2}(?: [0-9]{5}(?:-[0-9]{4})?)?)?"
+    "(?:, [A-Z][A-Za-z]{1,20}(?: [A-Z][a-z]{1,20}){0,2}"
+    "(?:,? [A-Z]{1,2}[0-9][0-9A-Z]? [0-9][A-Z]{2}|, [A-Z]{2}(?: [0-9]{5}(?:-[0-9]{4})?)?))?"
 )
 
 PSEUDONYM_ROAD_CN = "示例路"
@@ -69,7 +71,7 @@ PSEUDONYM_STREET_US = "Example"
 
 
 CN_ADDRESS_HINT = re.compile("[路街道巷同弄村] ?[0-9]")
-US_ADDRESS_HINT = re.compile("[0-9] [A-Z0-9]")
+ENGLISH_ADDRESS_HINT = re.compile("[0-9] [A-Z0-9]")
 """Hints: cheap patterns that match every text with such an address."""
 
 
@@ -85,9 +87,9 @@ def find_chinese_addresses(text: str) -> Iterator[tuple[int, int]]:
             yield before.start(), house.end()
 
 
-def find_us_addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of American addresses with house number and street."""
-    for match in _US.finditer(text):
+def find_english_addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of American and British addresses with house number and street."""
+    for match in _STREET.finditer(text):
         if PSEUDONYM_STREET_US not in match.group():
             yield match.span()
 
@@ -250,7 +252,7 @@ def _has_no(word: str, match: re.Match[str]) -> bool:
 
 _PHONES = (
     # Chinese mobile numbers.
-    r"(?:\+?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}"
+    r"(?:(?:\+|00)?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}"
     # Chinese and most European land lines, with the area code.
     r"|0[1-9][0-9]{1,3}[ /-][0-9]{5,8}|0(?:10|2[0-9]|[3-9][0-9]{2})[0-9]{7,8}"
     r"|\(0[1-9][0-9]{1,3}\) ?[0-9]{5,8}|（0[1-9][0-9]{1,3}）[0-9]{5,8}"
@@ -260,6 +262,9 @@ _PHONES = (
     r"|(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
     # International, E.164.
     r"|\+[1-9][0-9]{6,14}|\+[1-9][0-9]{0,2}(?:[ .-]\(?[0-9]{1,5}\)?){2,5}"
+    # The same with a long last group, or with the zero of the area code in brackets.
+    r"|\+[1-9][0-9]{0,2}(?:(?:[ -]\(?[0-9]{1,5}\)?){1,3}[ /-][0-9]{6,8}|[ -][0-9]{8,12})"
+    r"|\+[1-9][0-9]{0,2} ?\(0\) ?[0-9]{1,5}(?:[ /-][0-9]{1,8}){1,4}"
 )
 _SECRETS = "|".join(
     (
@@ -332,6 +337,14 @@ RECOGNISERS: tuple[Recogniser, ...] = (
         re.compile("(?<![0-9A-Za-z-])[0-9]{3}(?:-[0-9]{2}-| [0-9]{2} )[0-9]{4}(?![0-9A-Za-z-])"),
         NUMBER,
         lambda match: is_us_ssn(match.group()),
+    ),
+    Recogniser(
+        "uk_nino",
+        re.compile(
+            "(?<![0-9A-Za-z-])(?!BG|GB|KN|NK|NT|TN|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]"
+            "(?: ?[0-9]{2}){3} ?[A-D](?![0-9A-Za-z-])"
+        ),
+        re.compile("[A-Z] ?[0-9]{2} ?[0-9]{2} ?[0-9]{2} ?[A-D]"),
     ),
     Recogniser(
         "cn_passport",

@@ -8,12 +8,12 @@ from itertools import accumulate
 from modelmill_data_prep.domain.entities.entity_plan import EntityFinder, Span, without_overlaps
 from modelmill_data_prep.domain.entities.recognisers import (
     CN_ADDRESS_HINT,
+    ENGLISH_ADDRESS_HINT,
     RECOGNISERS,
-    US_ADDRESS_HINT,
     WIDE,
     Hint,
     find_chinese_addresses,
-    find_us_addresses,
+    find_english_addresses,
     to_half_width,
 )
 
@@ -28,7 +28,7 @@ Find = Callable[[str], Iterator[tuple[int, int]]]
 _RULES: tuple[tuple[str, Hint, Find], ...] = (
     *((one.type, one.hint, one) for one in RECOGNISERS),
     ("address", CN_ADDRESS_HINT, find_chinese_addresses),
-    ("address", US_ADDRESS_HINT, find_us_addresses),
+    ("address", ENGLISH_ADDRESS_HINT, find_english_addresses),
 )
 
 

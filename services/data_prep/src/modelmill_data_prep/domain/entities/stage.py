@@ -5,7 +5,7 @@ It sees all texts of a batch in a flat view, including texts inside JSON extras.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,6 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from modelmill_data_prep.domain.entities.entity_plan import (
+    TYPES,
     EntityFinder,
     EntityPlan,
     Span,
@@ -130,12 +131,14 @@ class RowTexts:
         self.texts += rejected.drop_null().to_pylist()
         self.row_of += self._rejected
 
-    def with_texts(self, texts: Sequence[str], change: str) -> tuple[pa.RecordBatch, list[int]]:
+    def with_texts(
+        self, texts: Sequence[str], types: Mapping[int, Collection[str]]
+    ) -> tuple[pa.RecordBatch, list[int]]:
         """Replace texts; returns the batch and the indices of changed rows.
 
         Args:
             texts: Replacement for each of `self.texts`.
-            change: Entry appended to `changes` of changed rows.
+            types: Entity types replaced in each row; a changed row's `changes` names them.
         """
         differs = [new != old for new, old in zip(texts, self.texts, strict=True)]
         rows = sorted({self.row_of[place] for place, one in enumerate(differs) if one})
@@ -154,7 +157,8 @@ class RowTexts:
             columns["rejected"] = pa.array(rejected, pa.string())
         changes = self._rows.column("changes").to_pylist()
         for row in rows:
-            changes[row] = [*changes[row], change]
+            replaced = sorted(types[row], key=TYPES.index)
+            changes[row] = [*changes[row], *(f"{NAME}.{one}@{VERSION}" for one in replaced)]
         columns["changes"] = pa.array(changes, pa.list_(pa.string()))
         return pa.RecordBatch.from_arrays(list(columns.values()), schema=ROWS), rows
 
@@ -181,7 +185,7 @@ class RowTexts:
         return extras
 
 
-NAME, VERSION = "entities", 4
+NAME, VERSION = "entities", 5
 MAX_ROUNDS = 8
 """Maximum passes per text: a replacement can reveal an adjacent entity."""
 
@@ -222,21 +226,24 @@ class EntityStage:
         texts = list(row_texts.texts)
         reasons = nothing
         counts: Counter[str] = Counter()
+        replaced: dict[int, set[str]] = {}
         pending = list(range(len(texts)))
         for number in range(MAX_ROUNDS):
             found = self._find(pending, texts, again=number > 0)
             for place, spans in found.items():
                 counts.update(f"{one.type} {self._plan.actions[one.type]}" for one in spans)
                 texts[place] = self._rewritten(texts[place], spans)
+                row = row_texts.row_of[place]
                 for span in spans:
+                    if self._plan.actions[span.type] != "report":
+                        replaced.setdefault(row, set()).add(span.type)
                     if self._plan.actions[span.type] == "drop":
-                        row = row_texts.row_of[place]
                         reasons[row] = reasons[row] or f"{NAME}.{span.type}"
             # A replacement can reveal an adjacent entity, so changed texts are searched again.
             pending = [place for place in found if texts[place] != row_texts.texts[place]]
             if not pending:
                 break
-        after, changed = row_texts.with_texts(texts, f"{NAME}@{VERSION}")
+        after, changed = row_texts.with_texts(texts, replaced)
         for row in rows_with_equal_answers(after):
             reasons[row] = reasons[row] or f"{NAME}.same_answers"
         # The report shows samples of dropped rows, so they are masked too.
