@@ -266,8 +266,8 @@ def main() -> int:
     cells = measured(given.only, console)
     console.print(table(cells))
     if given.keep:
+        keep_entries(entries(cells), RESULT)  # first: it notes whether the tree is as committed
         write_page(cells)
-        keep_entries(entries(cells), RESULT)
     return 0 if all(map(is_decided, cells.values())) else 1
 
 

@@ -334,8 +334,8 @@ def main() -> int:
     rows = [row for each in wanted if (row := kept.get(each))]
     console.print(table(rows))
     if given.keep:
+        keep_entries(entries(rows), RESULT)  # first: it notes whether the tree is as committed
         PAGE.write_text(page(rows, run_record.circumstances(())["commit"]), encoding="utf-8")
-        keep_entries(entries(rows), RESULT)
     return 0 if all(row.decided() for row in rows) else 1
 
 
