@@ -53,6 +53,11 @@ class FakeDataPrep(FakeUploads, FakeDatasetPairs):
         self.chunk_sizes: list[int] = []
         self.specs: list[data_prep_pb.DatasetSpec] = []
         self.refusal: InvalidInputError | None = None
+        self.reports: dict[str, bytes] = {}
+        """Of datasets, as JSON; one that is not here says little."""
+        self.provenance: list[data_prep_pb.RowProvenance] = []
+        """Of whatever row somebody asks for, in place of what is said by default."""
+        self.rows_explained: list[data_prep_pb.ExplainRowRequest] = []
         """Of every order of a dataset."""
 
     async def UploadFile(
@@ -155,6 +160,9 @@ class FakeDataPrep(FakeUploads, FakeDatasetPairs):
         self, request: data_prep_pb.ExplainRowRequest, context: Any
     ) -> data_prep_pb.ExplainRowResponse:
         self._dataset(request.tenant, request.dataset_id)
+        self.rows_explained.append(request)
+        if self.provenance:
+            return data_prep_pb.ExplainRowResponse(provenance=self.provenance)
         row = '{"messages": [{"role": "user", "content": "hi"}], "row": 2}'
         kept = data_prep_pb.RowProvenance(
             line=request.line, outcome="kept", split="train", row_json=row, changes=["spaces@1"]
@@ -179,6 +187,9 @@ class FakeDataPrep(FakeUploads, FakeDatasetPairs):
             yield data_prep_pb.DownloadReportResponse(chunk=f"of {request.job_id}".encode())
             return
         self._dataset(request.tenant, request.dataset_id)
+        if request.format == "json" and request.dataset_id in self.reports:
+            yield data_prep_pb.DownloadReportResponse(chunk=self.reports[request.dataset_id])
+            return
         for chunk in (b'{"report": "', request.format.encode() + b'"}'):
             yield data_prep_pb.DownloadReportResponse(chunk=chunk)
 

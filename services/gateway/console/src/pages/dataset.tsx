@@ -1,16 +1,15 @@
-/** One dataset: what went in, what was kept, why it failed, and its report. */
-import { useState } from "preact/hooks";
-import { send } from "../api/client";
+/** One dataset: what went in, what was kept, why it failed, what became of a row, and its report. */
 import { useLoaded } from "../api/loaded";
 import type { Dataset } from "../api/types";
 import { when, whole } from "../format";
 import { named, t } from "../i18n";
 import { Facts } from "../parts/facts";
 import { FailureText, JobLink } from "../parts/job_parts";
-import { save } from "../parts/save";
-import { Refusal, Shown } from "../parts/states";
+import { Shown } from "../parts/states";
 import { Table } from "../parts/table";
 import { addressOf } from "../routing";
+import { ReportSection } from "./dataset_report";
+import { RowSection } from "./row_provenance";
 
 const RELOAD_SECONDS = 15;
 
@@ -39,7 +38,6 @@ function Found({ dataset }: { dataset: Dataset }) {
       {dataset.error && <FailureText failure={dataset.error} />}
       <Facts facts={facts} />
       <Counts counts={dataset.counts} />
-      {dataset.status === "ready" && <ReportButton id={dataset.id} />}
       {dataset.status === "ready" && (
         <p>
           <a role="button" class="small" href={addressOf("jobs", "new", { dataset: dataset.id })}>
@@ -50,6 +48,8 @@ function Found({ dataset }: { dataset: Dataset }) {
           </a>
         </p>
       )}
+      {dataset.status === "ready" && <RowSection dataset={dataset} />}
+      {dataset.status === "ready" && <ReportSection dataset={dataset} />}
     </>
   );
 }
@@ -69,28 +69,5 @@ function Counts({ counts }: { counts: Dataset["counts"] }) {
         ))}
       </Table>
     </section>
-  );
-}
-
-function ReportButton({ id }: { id: string }) {
-  const [error, setError] = useState<unknown>(null);
-
-  async function fetchReport() {
-    setError(null);
-    try {
-      const answer = await send(`/v1/datasets/${encodeURIComponent(id)}/report?format=html`);
-      save(`${id}.html`, await answer.blob());
-    } catch (refused) {
-      setError(refused);
-    }
-  }
-
-  return (
-    <div class="actions">
-      <button type="button" class="secondary outline small" onClick={() => void fetchReport()}>
-        {t("data.report")}
-      </button>
-      {error !== null && <Refusal error={error} />}
-    </div>
   );
 }
