@@ -1,7 +1,9 @@
 """API keys in the console: nobody is offered what they lack; the last use, and long lists."""
 
+import re
 import time
 
+import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -96,3 +98,29 @@ def test_who_may_not_see_keys_is_told_why(watched: WatchedPage, gateway: LiveGat
 
     expect(page.get_by_role("alert").first).to_contain_text("scope keys")
     assert complaints(watched) == []
+
+
+def test_a_key_gets_a_new_secret_after_a_question_and_the_old_one_is_refused(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    token = gateway.token(tenant="renewed")
+    made = make_key(gateway, token, "renewed", scopes=["models:read"])
+    page = open_place(watched, gateway, f"/keys/{made['id']}", token)
+    page.get_by_role("button", name="New secret").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("renewed")
+    dialog.get_by_role("button", name="New secret").click()
+
+    secret = page.get_by_label("API key", exact=True)
+    expect(secret).to_have_value(re.compile("^mm-"))
+    assert secret.input_value() != made["key"]
+    assert ask(gateway, secret.input_value(), "GET", "/v1/me")["key_id"] == made["id"]
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        ask(gateway, made["key"], "GET", "/v1/me")
+    go_to(page, "/keys")
+    expect(row(page, "renewed")).to_contain_text(secret_start(gateway, token, made["id"]))
+    assert complaints(watched) == []
+
+
+def secret_start(gateway: LiveGateway, token: str, key_id: str) -> str:
+    return str(ask(gateway, token, "GET", f"/v1/keys/{key_id}")["prefix"])

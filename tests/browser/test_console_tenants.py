@@ -1,4 +1,4 @@
-"""Tenants and the audit log in the console: limits that cannot be, and who may not see them."""
+"""Tenants and the audit log in the console: made, limited wrongly, and who may not see them."""
 
 import pytest
 from playwright.sync_api import expect
@@ -31,3 +31,34 @@ def test_who_may_not_see_it_is_told_why(
     page = open_place(watched, gateway, place, gateway.token(scope="chat"))
 
     expect(page.get_by_role("alert")).to_contain_text(f"scope {scope}")
+
+
+def test_a_tenant_is_made_by_its_name_and_its_page_opens(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    operator = gateway.token(**OPERATOR)
+    page = open_place(watched, gateway, "/tenants", operator)
+    page.get_by_text("New tenant", exact=True).click()
+    name = page.get_by_label("Name of the tenant")
+    name.fill("Not A Name")
+    page.get_by_role("button", name="Create tenant").click()
+    assert page.url.endswith("#/tenants")
+    name.fill("new-one")
+    page.get_by_role("button", name="Create tenant").click()
+
+    expect(page.get_by_role("heading", name="new-one")).to_be_visible()
+    expect(page.get_by_role("button", name="Set limits")).to_be_visible()
+    assert ask(gateway, operator, "GET", "/v1/tenants/new-one")["status"] == "active"
+
+
+def test_a_name_that_is_taken_is_refused_in_the_words_of_the_api(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    operator = gateway.token(**OPERATOR)
+    ask(gateway, operator, "POST", "/v1/tenants", name="taken")
+    page = open_place(watched, gateway, "/tenants", operator)
+    page.get_by_text("New tenant", exact=True).click()
+    page.get_by_label("Name of the tenant").fill("taken")
+    page.get_by_role("button", name="Create tenant").click()
+
+    expect(page.get_by_role("alert")).to_contain_text("taken")

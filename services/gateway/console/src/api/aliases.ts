@@ -69,13 +69,13 @@ function rounded(value: number): number {
 
 /** Everything is loaded before the alias moves, which may take minutes. Throws as `ask` does. */
 export function setAlias(name: string, body: AliasMeaning): Promise<Alias> {
-  return ask<Alias>(pathOf(name), { method: "PUT", body });
+  return ask<Alias>(aliasPath(name), { method: "PUT", body });
 }
 
 export async function removeAlias(name: string): Promise<void> {
-  await ask(pathOf(name), { method: "DELETE" });
+  await ask(aliasPath(name), { method: "DELETE" });
 }
 
-function pathOf(name: string): string {
+export function aliasPath(name: string): string {
   return `/v1/aliases/${encodeURIComponent(name)}`;
 }

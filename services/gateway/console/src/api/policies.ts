@@ -1,7 +1,8 @@
 /** The tenant's moderation policy: what is in force, its versions, and what a change would do. */
+import type { JsonObject } from "./body_values";
 import { ask } from "./client";
 
-const PATH = "/v1/moderation/policy";
+export const POLICY = "/v1/moderation/policy";
 
 export interface PolicyVersion {
   /** `shared` where the tenant has no policy of its own. */
@@ -47,16 +48,20 @@ interface PutPolicy {
   removing: readonly string[];
 }
 
-export function putPolicy({ documents, isDryRun, expected, removing }: PutPolicy): Promise<PolicyChange> {
-  const body = { documents, dry_run: isDryRun, expected_digest: expected, remove_default_rules: removing };
-  return ask<PolicyChange>(PATH, { method: "PUT", body });
+export function putPolicy(put: PutPolicy): Promise<PolicyChange> {
+  return ask<PolicyChange>(POLICY, { method: "PUT", body: policyBody(put) });
+}
+
+export function policyBody({ documents, isDryRun, expected, removing }: PutPolicy): JsonObject {
+  const written = documents.map(({ name, text }) => ({ name, text }));
+  return { documents: written, dry_run: isDryRun, expected_digest: expected, remove_default_rules: [...removing] };
 }
 
 /** Bring a version back, or let the shared policy judge where none is named. */
 export function revertPolicy(version: number | null, expected: string | null, removing: readonly string[]): Promise<PolicyVersion> {
   const target = version === null ? { shared: true } : { version };
   const body = { ...target, expected_digest: expected, remove_default_rules: removing };
-  return ask<PolicyVersion>(`${PATH}/revert`, { method: "POST", body });
+  return ask<PolicyVersion>(`${POLICY}/revert`, { method: "POST", body });
 }
 
 /** What is wrong in a document, and where, as far as that is known. */

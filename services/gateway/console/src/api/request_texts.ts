@@ -22,15 +22,39 @@ export function curlOf(path: string, body: object, command = "curl"): string {
 
 /** With the client that the gateway has for programs; it reads MODELMILL_TOKEN. */
 export function asPython(body: JsonObject, call = "fine_tuning.jobs.create"): string {
-  const fields = Object.entries(body).map(([name, value]) => `        ${name}=${python(value, 2 * INDENT)},`);
+  return called(call, "job", fieldsIn(body), `print(job["id"])`);
+}
+
+/** A call of a form, with all that is answered; a secret is among it where the form makes one. */
+export function callOf({ call, first, body }: FormRequest): string {
+  const name = first === undefined ? [] : [`        ${JSON.stringify(first)},`];
+  return called(call, "made", [...name, ...fieldsIn(body)], "print(made)");
+}
+
+/** What a form asks. */
+export interface FormRequest {
+  method: "POST" | "PUT";
+  path: string;
+  body: JsonObject;
+  /** Of the client that the gateway has for programs. */
+  call: string;
+  /** What the call is of, where the path names it. */
+  first?: string;
+}
+
+function fieldsIn(body: JsonObject): string[] {
+  return Object.entries(body).map(([name, value]) => `        ${name}=${python(value, 2 * INDENT)},`);
+}
+
+function called(call: string, name: string, given: string[], then: string): string {
   return [
     "from modelmill_client import Modelmill",
     "",
     `with Modelmill(${JSON.stringify(gateway())}) as client:  # token: MODELMILL_TOKEN`,
-    `    job = client.${call}(`,
-    ...fields,
+    `    ${name} = client.${call}(`,
+    ...given,
     "    )",
-    `    print(job["id"])`,
+    `    ${then}`,
   ].join("\n");
 }
 

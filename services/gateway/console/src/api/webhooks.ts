@@ -10,6 +10,17 @@ export interface Webhook {
   created_at: number;
 }
 
+/** The secret that signs what it is told, shown this once. */
+export interface RegisteredWebhook extends Webhook {
+  secret: string;
+}
+
+/** Of which an endpoint may be told. */
+export const EVENT_TYPES = [
+  ...["job.running", "job.paused", "job.succeeded", "job.failed", "job.cancelled"],
+  ...["model.ready", "dataset.ready"],
+] as const;
+
 /** One attempt; those of one delivery have its id. */
 export interface WebhookDelivery {
   id: string;

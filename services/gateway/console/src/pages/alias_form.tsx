@@ -1,12 +1,13 @@
 /** A form that points an alias at versions: what it means before and after is shown, and asked, first. */
 import { useId, useState } from "preact/hooks";
-import { NO_ALIAS, NO_TARGET, aliasBody, setAlias, writtenAlias, type WrittenAlias } from "../api/aliases";
+import { NO_ALIAS, NO_TARGET, aliasBody, aliasPath, setAlias, writtenAlias, type WrittenAlias } from "../api/aliases";
 import { useLoaded } from "../api/loaded";
 import { isVersion, type Alias, type ModelList, type Version } from "../api/types";
 import { t } from "../i18n";
 import { FallbackFields, ShadowFields, TargetFields } from "../parts/alias_fields";
 import { AliasFacts } from "../parts/alias_parts";
 import { Question } from "../parts/confirm";
+import { SameRequest } from "../parts/same_request";
 import { Empty, Refusal, Shown } from "../parts/states";
 import { place } from "../routing";
 
@@ -49,6 +50,7 @@ function Fields({ name: given = "", aliases, began, done, versions }: AliasFormP
           </button>
           <span role="status">{moving.isMoving && t("alias.moving")}</span>
         </div>
+        <SameRequest method="PUT" path={aliasPath(name || "NAME")} call="aliases.set" first={name || "NAME"} body={{ ...aliasBody(written) }} />
       </form>
       <Question
         label={t("alias.set")}

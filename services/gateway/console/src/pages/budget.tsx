@@ -27,7 +27,7 @@ export function BudgetPage() {
           <>
             <LimitsTable labelledBy="budget" limits={found.limits} usage={found.usage} />
             <Facts facts={factsOf(found)} />
-            <LimitsForm path={PATH} limits={found.limits} changed={budget.reload} />
+            <LimitsForm path={PATH} call="budget.set" limits={found.limits} changed={budget.reload} />
           </>
         )}
       </Shown>

@@ -1,28 +1,41 @@
-/** One API key: what it may do, its limits with what is used of them, and a way to revoke it. */
-import type { ShownApiKey } from "../api/keys";
+/** One API key: what it may do, its limits with what is used of them, and ways to give it another secret or to revoke it. */
+import { useState } from "preact/hooks";
+import { ask } from "../api/client";
+import type { IssuedApiKey, ShownApiKey } from "../api/keys";
 import { useLoaded } from "../api/loaded";
 import { when } from "../format";
 import { t } from "../i18n";
+import { AskedButton } from "../parts/confirm";
 import { Facts } from "../parts/facts";
 import { LimitsTable } from "../parts/limits";
+import { NewSecret } from "../parts/new_secret";
 import { Shown } from "../parts/states";
 import { KeyStatus, RevokeButton } from "./keys";
 
 const RELOAD_SECONDS = 15;
 
 export function KeyPage({ id }: { id: string }) {
+  const [secret, setSecret] = useState("");
   const key = useLoaded<ShownApiKey>(`/v1/keys/${encodeURIComponent(id)}`, RELOAD_SECONDS);
   return (
     <>
       <h1>
         <code>{id}</code>
       </h1>
-      <Shown of={key}>{(found) => <Found of={found} changed={key.reload} />}</Shown>
+      {secret && <NewSecret label={t("key.secret")} secret={secret} words={t("key.rotated")} />}
+      <Shown of={key}>{(found) => <Found of={found} changed={key.reload} rotated={setSecret} />}</Shown>
     </>
   );
 }
 
-function Found({ of, changed }: { of: ShownApiKey; changed: () => void }) {
+interface FoundProps {
+  of: ShownApiKey;
+  changed: () => void;
+  /** Called with the new secret. */
+  rotated: (secret: string) => void;
+}
+
+function Found({ of, changed, rotated }: FoundProps) {
   const facts = [
     [t("key.name"), of.name],
     [t("key.prefix"), <code>{of.prefix}…</code>],
@@ -39,6 +52,11 @@ function Found({ of, changed }: { of: ShownApiKey; changed: () => void }) {
       </p>
       {of.status === "active" && (
         <div class="actions">
+          <AskedButton
+            label={t("key.rotate")}
+            question={t("key.rotate_asked", { name: of.name })}
+            act={async () => rotated((await ask<IssuedApiKey>(`/v1/keys/${encodeURIComponent(of.id)}/rotate`, { method: "POST" })).key)}
+          />
           <RevokeButton of={of} revoked={changed} />
         </div>
       )}

@@ -4,26 +4,32 @@ import { ask } from "../api/client";
 import { limitsBody, writtenLimits, type Limits } from "../api/limits";
 import { t } from "../i18n";
 import { LimitFields } from "../parts/limits";
+import { SameRequest } from "../parts/same_request";
 import { Refusal } from "../parts/states";
 
 interface LimitsFormProps {
   /** Where limits are put. */
   path: string;
+  /** What programs call for it, and of whom. */
+  call: string;
+  first?: string;
   limits: Limits;
   changed: () => void;
 }
 
-export function LimitsForm({ path, limits, changed }: LimitsFormProps) {
+export function LimitsForm({ path, call, first, limits, changed }: LimitsFormProps) {
   const [written, setWritten] = useState(writtenLimits(limits));
   const [isSaved, setSaved] = useState(false);
   const [error, setError] = useState<unknown>(null);
+
+  const body = { limits: { ...limitsBody(written) } };
 
   async function submit(event: Event) {
     event.preventDefault();
     setError(null);
     setSaved(false);
     try {
-      await ask(path, { method: "PUT", body: { limits: limitsBody(written) } });
+      await ask(path, { method: "PUT", body });
       setSaved(true);
     } catch (refused) {
       setError(refused);
@@ -41,6 +47,7 @@ export function LimitsForm({ path, limits, changed }: LimitsFormProps) {
         </button>
         <span role="status">{isSaved && t("limit.saved")}</span>
       </div>
+      <SameRequest method="PUT" {...{ path, call, body }} {...(first === undefined ? {} : { first })} />
     </form>
   );
 }

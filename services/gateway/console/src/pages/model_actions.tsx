@@ -1,12 +1,10 @@
 /** What takes a version away: to another program, or for good. */
-import { useState } from "preact/hooks";
 import { ask } from "../api/client";
 import { identity, mayOpen } from "../api/identity";
 import type { Version } from "../api/types";
 import { t } from "../i18n";
-import { ConfirmedButton } from "../parts/confirm";
+import { AskedButton } from "../parts/confirm";
 import { CopiedText } from "../parts/copied_text";
-import { Refusal } from "../parts/states";
 import { addressOf } from "../routing";
 
 /** Weights are files of the machine that has them; no request carries them. */
@@ -22,25 +20,17 @@ export function ModelExport({ id }: { id: string }) {
 
 /** For who may, of a version of the own tenant: a shared one is not theirs. */
 export function DeleteVersion({ version }: { version: Version }) {
-  const [error, setError] = useState<unknown>(null);
   const isOwn = version.owned_by === identity.value.data?.tenant;
   if (!isOwn || !mayOpen(["models:write"])) return null;
 
   async function remove() {
-    setError(null);
-    try {
-      await ask(`/v1/models/${encodeURIComponent(version.id)}`, { method: "DELETE" });
-      location.hash = addressOf("models");
-    } catch (refused) {
-      setError(refused);
-    }
+    await ask(`/v1/models/${encodeURIComponent(version.id)}`, { method: "DELETE" });
+    location.hash = addressOf("models");
   }
 
-  const question = t("model.delete_asked", { id: version.id });
   return (
     <div class="actions">
-      <ConfirmedButton label={t("model.delete")} question={question} act={() => void remove()} />
-      {error !== null && <Refusal error={error} />}
+      <AskedButton label={t("model.delete")} question={t("model.delete_asked", { id: version.id })} act={remove} />
     </div>
   );
 }

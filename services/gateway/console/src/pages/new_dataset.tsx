@@ -9,10 +9,12 @@ import { bytes, percent } from "../format";
 import { t } from "../i18n";
 import { MappingForm } from "../parts/mapping_form";
 import { RowsPreview } from "../parts/rows_preview";
+import { SameRequest } from "../parts/same_request";
 import { Refusal } from "../parts/states";
 import { addressOf } from "../routing";
 
 const ROWS = 10;
+const DATASETS = "/v1/datasets";
 
 export function NewDatasetPage() {
   const upload = useUpload();
@@ -89,6 +91,7 @@ function MappingStep({ fileId, fileName }: { fileId: string; fileName: string })
   const [name, setName] = useState(fileName.replace(/\..*$/, ""));
   const [{ preview, error }, setShown] = useState<Shown>({ preview: null, error: null });
   const keyOf = useOrderKey();
+  const order = { file_id: fileId, name, mapping: { ...bodyOf(mapping) } };
 
   /** Rows by a mapping, or by the one that the API proposes. */
   async function show(wanted: Partial<Mapping> | null) {
@@ -104,9 +107,8 @@ function MappingStep({ fileId, fileName }: { fileId: string; fileName: string })
 
   async function create() {
     try {
-      const body = { file_id: fileId, name, mapping: bodyOf(mapping) };
-      const headers = { "idempotency-key": keyOf(JSON.stringify(body)) };
-      const made = await ask<{ id: string }>("/v1/datasets", { method: "POST", body, headers });
+      const headers = { "idempotency-key": keyOf(JSON.stringify(order)) };
+      const made = await ask<{ id: string }>(DATASETS, { method: "POST", body: order, headers });
       location.hash = addressOf("datasets", made.id);
     } catch (refused) {
       setShown((old) => ({ ...old, error: refused }));
@@ -128,6 +130,7 @@ function MappingStep({ fileId, fileName }: { fileId: string; fileName: string })
             <input value={name} maxLength={128} onInput={(event) => setName(event.currentTarget.value)} />
           </label>
           <button type="submit">{t("new_data.create")}</button>
+          <SameRequest method="POST" path={DATASETS} call="datasets.create" body={order} />
         </form>
       )}
     </>

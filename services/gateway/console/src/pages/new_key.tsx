@@ -1,11 +1,13 @@
 /** A new API key: what it may do, how much and until when; its secret is shown once and kept nowhere. */
 import { useState } from "preact/hooks";
+import type { JsonObject } from "../api/body_values";
 import { ask } from "../api/client";
 import { grantableScopes, type IssuedApiKey } from "../api/keys";
 import { NO_LIMITS, limitsBody, type WrittenLimits } from "../api/limits";
 import { t } from "../i18n";
 import { CopyField } from "../parts/copy_field";
 import { LimitFields } from "../parts/limits";
+import { SameRequest } from "../parts/same_request";
 import { Refusal, Shown } from "../parts/states";
 import { addressOf } from "../routing";
 
@@ -50,14 +52,14 @@ interface Wanted {
   limits: WrittenLimits;
 }
 
-function bodyOf({ name, scopes, models, days, limits }: Wanted): object {
+function bodyOf({ name, scopes, models, days, limits }: Wanted): JsonObject {
   const named = models.split(/[,\n]/).map((each) => each.trim()).filter(Boolean);
   const limited = limitsBody(limits);
   return {
-    ...{ name, scopes },
+    ...{ name, scopes: [...scopes] },
     ...(named.length ? { models: named } : {}),
     ...(days ? { expires_in_seconds: Number(days) * DAY_SECONDS } : {}),
-    ...(Object.keys(limited).length ? { limits: limited } : {}),
+    ...(Object.keys(limited).length ? { limits: { ...limited } } : {}),
   };
 }
 
@@ -108,6 +110,7 @@ function KeyForm({ scopes, made }: { scopes: readonly string[]; made: (key: Issu
       <button type="submit" aria-busy={isAsking} disabled={isAsking}>
         {t("key.create")}
       </button>
+      <SameRequest method="POST" path="/v1/keys" call="keys.create" body={bodyOf(wanted)} />
     </form>
   );
 }

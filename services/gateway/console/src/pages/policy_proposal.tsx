@@ -1,11 +1,12 @@
 /** A new version of the policy as text: checked first, with every error at its line, then put in force. */
 import { useState } from "preact/hooks";
 import { ApiError } from "../api/client";
-import { isOwn, placed, putPolicy, type Policy, type PolicyChange, type PolicyDocument } from "../api/policies";
+import { POLICY, isOwn, placed, policyBody, putPolicy, type Policy, type PolicyChange, type PolicyDocument } from "../api/policies";
 import { t } from "../i18n";
 import { ConfirmedButton } from "../parts/confirm";
 import { DocumentFields, DocumentErrors } from "../parts/document_fields";
 import { Facts } from "../parts/facts";
+import { SameRequest } from "../parts/same_request";
 import { Refusal } from "../parts/states";
 
 const UNPROCESSABLE = 422;
@@ -28,6 +29,7 @@ export function PolicyProposal({ policy, changed }: ProposalProps) {
   const [{ checked, error }, setAnswer] = useState<Answer>(NO_ANSWER);
   const [mayGo, setMayGo] = useState(false);
   const removing = mayGo && checked ? checked.unconfirmed_default_rules : [];
+  const proposed = { documents, expected: policy.digest, removing };
 
   function edit(edited: readonly PolicyDocument[]) {
     setDocuments(edited);
@@ -37,7 +39,7 @@ export function PolicyProposal({ policy, changed }: ProposalProps) {
 
   async function send(isDryRun: boolean) {
     try {
-      const change = await putPolicy({ documents, isDryRun, expected: policy.digest, removing });
+      const change = await putPolicy({ ...proposed, isDryRun });
       setAnswer({ checked: change, error: null });
       if (change.written) changed();
     } catch (refused) {
@@ -53,6 +55,7 @@ export function PolicyProposal({ policy, changed }: ProposalProps) {
         <button type="submit" class="secondary">
           {t("policy.check")}
         </button>
+        <SameRequest method="PUT" path={POLICY} call="policies.set" body={policyBody({ ...proposed, isDryRun: true })} />
       </form>
       {error !== null && <ProposalErrors error={error} documents={documents} />}
       {checked && <Checked change={checked} mayGo={mayGo} setMayGo={setMayGo} put={() => void send(false)} />}

@@ -3,6 +3,7 @@ import { useState } from "preact/hooks";
 import { judge, partsOf, type MatchedText } from "../api/policies";
 import { whole } from "../format";
 import { named, t } from "../i18n";
+import { SameRequest } from "../parts/same_request";
 import { Refusal } from "../parts/states";
 import { Table } from "../parts/table";
 
@@ -40,6 +41,7 @@ export function PolicyTester() {
         <button type="submit" class="secondary">
           {t("policy.test")}
         </button>
+        <SameRequest method="POST" path="/v1/moderations" call="moderations.create" body={{ input: text }} />
       </form>
       {error !== null && <Refusal error={error} />}
       {judged && <Verdict of={judged} />}

@@ -52,7 +52,9 @@ function Found({ of, changed }: TenantProps) {
       <section aria-labelledby="limits">
         <h2 id="limits">{t("tenant.limits")}</h2>
         <LimitsTable labelledBy="limits" limits={of.limits} usage={of.usage} />
-        {isLasting && <LimitsForm path={`${pathOf(of.id)}/limits`} limits={of.limits} changed={changed} />}
+        {isLasting && (
+          <LimitsForm path={`${pathOf(of.id)}/limits`} call="tenants.limit" first={of.id} limits={of.limits} changed={changed} />
+        )}
       </section>
     </>
   );

@@ -8,6 +8,7 @@ import { MoreButton } from "../parts/more";
 import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 import { addressOf } from "../routing";
+import { NewTenant } from "./new_tenant";
 
 const COLUMNS = ["tenant.name", "tenant.status", "tenant.limits", "tenant.used_tokens", "tenant.used_money"] as const;
 
@@ -16,6 +17,7 @@ export function TenantsPage() {
   return (
     <>
       <h1 id="tenants">{t("nav.tenants")}</h1>
+      <NewTenant />
       <Shown of={tenants}>{(all) => <TenantTable tenants={all} />}</Shown>
       <MoreButton list={tenants} />
     </>

@@ -3,13 +3,16 @@ import { useState } from "preact/hooks";
 import { ask } from "../api/client";
 import { useLoaded } from "../api/loaded";
 import { useListOf } from "../api/pages";
-import type { Webhook, WebhookDelivery } from "../api/webhooks";
+import type { RegisteredWebhook, Webhook, WebhookDelivery } from "../api/webhooks";
 import { figure, when } from "../format";
 import { named, t } from "../i18n";
+import { AskedButton } from "../parts/confirm";
 import { Facts } from "../parts/facts";
 import { MoreButton } from "../parts/more";
+import { NewSecret } from "../parts/new_secret";
 import { Empty, Refusal, Shown } from "../parts/states";
 import { Table } from "../parts/table";
+import { addressOf } from "../routing";
 import { WebhookStatus } from "./webhooks";
 
 const RELOAD_SECONDS = 15;
@@ -22,13 +25,15 @@ export function WebhookPage({ id }: { id: string }) {
   const path = `/v1/webhooks/${encodeURIComponent(id)}`;
   const webhook = useLoaded<Webhook>(path, RELOAD_SECONDS);
   const deliveries = useListOf<WebhookDelivery>(`${path}/deliveries`, (one, other) => other.at - one.at);
+  const [secret, setSecret] = useState("");
   const changed = () => (webhook.reload(), deliveries.reload());
   return (
     <>
       <h1>
         <code>{id}</code>
       </h1>
-      <Shown of={webhook}>{(found) => <Found of={found} path={path} changed={changed} />}</Shown>
+      {secret && <NewSecret label={t("webhook.secret")} secret={secret} words={t("webhook.rotated")} />}
+      <Shown of={webhook}>{(found) => <Found of={found} path={path} changed={changed} rotated={setSecret} />}</Shown>
       <section aria-labelledby="deliveries">
         <h2 id="deliveries">{t("webhook.deliveries")}</h2>
         <Shown of={deliveries}>{(all) => <DeliveryTable deliveries={all} />}</Shown>
@@ -42,9 +47,11 @@ interface FoundProps {
   of: Webhook;
   path: string;
   changed: () => void;
+  /** Called with the new secret. */
+  rotated: (secret: string) => void;
 }
 
-function Found({ of, path, changed }: FoundProps) {
+function Found({ of, path, changed, rotated }: FoundProps) {
   const facts = [
     [t("webhook.url"), of.url],
     [t("webhook.events"), of.events.join(", ")],
@@ -55,13 +62,13 @@ function Found({ of, path, changed }: FoundProps) {
       <p>
         <WebhookStatus of={of} />
       </p>
-      <WebhookActions of={of} path={path} changed={changed} />
+      <WebhookActions of={of} path={path} changed={changed} rotated={rotated} />
       <Facts facts={facts} />
     </>
   );
 }
 
-function WebhookActions({ of, path, changed }: FoundProps) {
+function WebhookActions({ of, path, changed, rotated }: FoundProps) {
   const [told, setTold] = useState("");
   const [error, setError] = useState<unknown>(null);
 
@@ -81,6 +88,11 @@ function WebhookActions({ of, path, changed }: FoundProps) {
     return t("webhook.tested", { id: sent.delivery_id });
   };
   const toggle = async () => (await ask(path, { method: "PATCH", body: { enabled: !of.enabled } }), "");
+  const rotate = async () => rotated((await ask<RegisteredWebhook>(`${path}/rotate`, { method: "POST" })).secret);
+  const remove = async () => {
+    await ask(path, { method: "DELETE" });
+    location.hash = addressOf("webhooks");
+  };
   return (
     <div class="actions">
       <button type="button" class="secondary outline small" onClick={() => void act(test)}>
@@ -89,6 +101,8 @@ function WebhookActions({ of, path, changed }: FoundProps) {
       <button type="button" class="secondary outline small" onClick={() => void act(toggle)}>
         {t(of.enabled ? "webhook.disable" : "webhook.enable")}
       </button>
+      <AskedButton label={t("webhook.rotate")} question={t("webhook.rotate_asked")} act={rotate} />
+      <AskedButton label={t("webhook.delete")} question={t("webhook.delete_asked")} act={remove} />
       <span role="status">{told}</span>
       {error !== null && <Refusal error={error} />}
     </div>

@@ -7,6 +7,7 @@ import { MoreButton } from "../parts/more";
 import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 import { addressOf } from "../routing";
+import { NewWebhook } from "./new_webhook";
 
 const COLUMNS = ["webhook.url", "webhook.status", "webhook.events", "webhook.created"] as const;
 
@@ -15,6 +16,7 @@ export function WebhooksPage() {
   return (
     <>
       <h1 id="webhooks">{t("nav.webhooks")}</h1>
+      <NewWebhook made={webhooks.reload} />
       <Shown of={webhooks}>{(all) => <WebhookTable webhooks={all} />}</Shown>
       <MoreButton list={webhooks} />
     </>

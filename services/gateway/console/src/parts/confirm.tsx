@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { t } from "../i18n";
+import { Refusal } from "./states";
 
 interface ConfirmProps {
   label: string;
@@ -18,6 +19,21 @@ export function ConfirmedButton({ label, question, act }: ConfirmProps) {
         {label}
       </button>
       <Question label={label} question={question} isAsked={isAsked} close={() => setAsked(false)} act={act} />
+    </>
+  );
+}
+
+/** A button that asks, and says why what was asked of the API was refused. */
+export function AskedButton({ act, ...asked }: Omit<ConfirmProps, "act"> & { act: () => Promise<void> }) {
+  const [error, setError] = useState<unknown>(null);
+  const begin = () => {
+    setError(null);
+    act().catch(setError);
+  };
+  return (
+    <>
+      <ConfirmedButton {...asked} act={begin} />
+      {error !== null && <Refusal error={error} />}
     </>
   );
 }
