@@ -106,7 +106,7 @@ def watch_a_training(visitor: ConsoleVisitor) -> None:
     gateway.say_state(training, JOB_STATUS_SUCCEEDED, result=made)
     expect(page.locator(".status.succeeded")).to_have_text(say("status.succeeded"))
     expect(page.get_by_role("progressbar")).to_have_count(0)
-    page.get_by_role("link", name="mv-tuned").click()
+    page.get_by_role("link", name="mv-tuned").first.click()
 
     expect(page.get_by_role("heading", name="mv-tuned")).to_be_visible()
 
