@@ -75,6 +75,7 @@ async def test_time_of_an_evaluation_is_not_invented(house: House):
     found = await estimated(house, "new", EVALUATIONS, **ASKED)
 
     (note,) = found.pop("notes")
+    assert found.pop("note_codes") == ["no_earlier_evaluation"]
     assert note.startswith("time is not known: no evaluation of these models")
     assert found == {
         **{"object": "evaluation.estimate", "model": "default", "compare_to": None},
@@ -120,6 +121,7 @@ async def test_rows_of_tasks_are_known_once_they_were_read(house: House):
     fewer = await estimated(house, "tasks", EVALUATIONS, **ASKED | asked | {"max_rows": 5})
 
     assert (before["rows"], before["most_rows"], before["seconds"]) == (None, 138, None)
+    assert before["note_codes"][-1] == "task_rows"
     assert before["notes"][-1] == "rows of tasks are not known before their files are read"
     assert (after["rows"], after["seconds"]) == (118, pytest.approx(20 + 20 * 118 / 40))
     assert (fewer["rows"], fewer["most_rows"], fewer["seconds"]) == (None, 93, None)
@@ -134,6 +136,7 @@ async def test_time_of_a_build_is_not_invented_and_its_size_follows_from_the_wei
         **{"earlier_job_ids": [], "needed_memory_bytes": 2 << 30},
         **{"worker_memory_bytes": 4 << 30, "waiting_reason": None},
         "notes": ["time is not known: no such build of a version of this base has succeeded yet"],
+        "note_codes": ["no_earlier_build"],
     }
     assert (await house.http(tenant="new").get("/v1/jobs")).json()["data"] == []
 
@@ -165,6 +168,7 @@ async def test_a_search_tells_its_budget_and_no_size(house: House):
     assert (found["target_form"], found["built_bytes"], found["seconds"]) == (None, None, None)
     assert found["most_seconds"] == 600
     assert found["notes"][0].startswith("a search builds several forms")
+    assert found["note_codes"] == ["many_forms", "no_earlier_build"]
 
 
 @pytest.mark.parametrize(
@@ -205,6 +209,7 @@ async def test_the_same_is_told_over_grpc(house: House):
         )
 
     assert (found.rows, found.most_rows, list(found.notes)) == (88, 88, shown["notes"])
+    assert list(found.note_codes) == shown["note_codes"]
     assert not found.HasField("seconds")
     assert found.needs.memory_bytes == shown["needed_memory_bytes"]
     assert (built.test_rows, built.built_bytes) == (build["test_rows"], build["built_bytes"])

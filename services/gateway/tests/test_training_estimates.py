@@ -75,7 +75,7 @@ async def test_without_earlier_trainings_time_is_by_the_rule(house: House):
         **{"method_reason": None, "train_rows": 80, "test_rows": 10, "n_epochs": 2.0},
         **{"batch_size": 8, "steps": 20, "trained_tokens": 8000, "based_on": "rule"},
         **{"earlier_job_ids": [], "peak_memory_bytes": 2 << 30, "needed_memory_bytes": 2 << 30},
-        **{"worker_memory_bytes": 4 << 30, "waiting_reason": None, "notes": []},
+        **{"worker_memory_bytes": 4 << 30, "waiting_reason": None, "notes": [], "note_codes": []},
     }
 
 
@@ -114,13 +114,15 @@ async def test_what_is_not_known_is_null_with_the_reason(
 ):
     for name in ("train_rows", "row_tokens", "epochs", "batch_size", "row_visits"):
         size.ClearField(name)
-    size.notes.append("nobody knows the rows")
+    size.notes.extend(["nobody knows the rows", "said by an older trainer"])
+    size.note_codes.append("no_dataset")
 
     found = await estimated(house.http(tenant="unknown"))
 
     names = ("train_rows", "n_epochs", "batch_size", "steps", "trained_tokens", "seconds")
     assert {name: found[name] for name in names} == dict.fromkeys(names)
-    assert found["notes"] == ["nobody knows the rows"]
+    assert found["notes"] == ["nobody knows the rows", "said by an older trainer"]
+    assert found["note_codes"] == ["no_dataset", ""]
     assert found["peak_memory_bytes"] == 2 << 30
 
 

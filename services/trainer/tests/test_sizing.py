@@ -70,7 +70,7 @@ async def test_a_training_is_sized_as_the_run_will_decide(trainer: Any, toy_rows
     assert found.spec.method == pb.TRAINING_METHOD_LORA
     assert found.spec.hyper_parameters.lora_alpha == request.spec["hyper_parameters"]["lora_alpha"]
     assert found.worker.memory_bytes > 0
-    assert list(found.notes) == []
+    assert list(found.notes) == list(found.note_codes) == []
 
 
 async def test_tokens_are_those_of_the_token_files_where_these_are_of_the_base(
@@ -140,6 +140,7 @@ async def test_a_dataset_that_is_not_made_yet_has_no_rows_and_its_job_need_not_b
     assert not found.HasField("train_rows")
     assert not found.HasField("row_tokens")
     assert list(found.notes) == ["rows, tokens and time are not known before the dataset is ready"]
+    assert list(found.note_codes) == ["no_dataset"]
     assert found.needs.memory_bytes > base.size_bytes
     with pytest.raises(NotFoundError, match="no dataset job"):
         await trainer.create(spec)
@@ -161,6 +162,7 @@ async def test_rows_that_the_base_cannot_read_leave_tokens_unknown(trainer: Any)
 
     assert (found.train_rows, found.HasField("row_tokens")) == (1, False)
     assert found.notes[0].startswith("tokens and time are not known: the base can read none")
+    assert list(found.note_codes) == ["no_tokens"]
 
 
 async def test_notes_tell_of_limits(trainer: Any, toy_rows: Rows) -> None:

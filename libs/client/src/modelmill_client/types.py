@@ -514,6 +514,10 @@ class EvaluationEstimate(TypedDict):
     """
     waiting_reason: str | None
     notes: list[str]
+    note_codes: list[str]
+    """
+    Codes of the notes, in the same order.
+    """
 
 
 class EvaluationRow(TypedDict):
@@ -675,6 +679,7 @@ class FineTuningEstimate(TypedDict):
     worker_memory_bytes: int
     waiting_reason: str | None
     notes: list[str]
+    note_codes: list[str]
 
 
 class FirstMatch(TypedDict):
@@ -1249,6 +1254,10 @@ class OptimizationEstimate(TypedDict):
     """
     waiting_reason: str | None
     notes: list[str]
+    note_codes: list[str]
+    """
+    Codes of the notes, in the same order.
+    """
 
 
 class OptimizationPage(TypedDict):

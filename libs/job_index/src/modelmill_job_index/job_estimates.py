@@ -22,6 +22,15 @@ COMPARED_JOBS = 5
 
 
 @dataclass(frozen=True)
+class EstimateNote:
+    """What is not known of a job before it is ordered, or what may differ."""
+
+    code: str
+    """Names it for programs, whatever its words become."""
+    text: str
+
+
+@dataclass(frozen=True)
 class StepEstimate:
     """Of one job; None where it is not known."""
 

@@ -1,9 +1,10 @@
 """Use case: what a fine-tuning job would read and need, before it is ordered."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from modelmill_job_index.job_estimates import EstimateNote
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_service_kit.machine_size import MachineSize
 
@@ -19,9 +20,15 @@ from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import PREFERENCES
 from modelmill_trainer.domain.training_plan import plan_training
 
-NO_DATASET = "rows, tokens and time are not known before the dataset is ready"
-OTHER_ANSWERS = "tokens are those of the dataset's answers; the teacher's differ"
-ENDS_EARLY = "limits may end the run before its epochs do"
+NO_DATASET = EstimateNote(
+    "no_dataset", "rows, tokens and time are not known before the dataset is ready"
+)
+OTHER_ANSWERS = EstimateNote(
+    "other_answers", "tokens are those of the dataset's answers; the teacher's differ"
+)
+ENDS_EARLY = EstimateNote("ends_early", "limits may end the run before its epochs do")
+NO_TOKENS = EstimateNote("no_tokens", "tokens and time are not known")
+"""Its text goes on with the reason."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class SizedTraining:
     test_rows: int = 0
     """Answered by base and model; 0 where they are not scored."""
     reads: TrainingReads | None = None
-    notes: list[str] = field(default_factory=list)
+    notes: list[EstimateNote] = field(default_factory=list)
     """What is not known, and why."""
 
 
@@ -87,17 +94,17 @@ class SizeTraining:
         return sized
 
     async def _row_tokens(
-        self, checked: CheckedTraining, dataset: DatasetReady, notes: list[str]
+        self, checked: CheckedTraining, dataset: DatasetReady, notes: list[EstimateNote]
     ) -> float | None:
         with_rejected = checked.choices.objective in PREFERENCES
         try:
             return await self._count_row_tokens(checked.base, dataset, with_rejected=with_rejected)
         except (InvalidInputError, NotFoundError, PreconditionError) as error:
-            notes.append(f"tokens and time are not known: {error.message}")
+            notes.append(replace(NO_TOKENS, text=f"{NO_TOKENS.text}: {error.message}"))
             return None
 
 
-def _notes(spec: TrainSpec) -> list[str]:
+def _notes(spec: TrainSpec) -> list[EstimateNote]:
     limits = spec.limits
     ends_early = limits.max_seconds or limits.max_cost or limits.patience
     return [OTHER_ANSWERS] * spec.HasField("teacher_answers") + [ENDS_EARLY] * bool(ends_early)

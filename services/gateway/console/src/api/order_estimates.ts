@@ -13,6 +13,7 @@ interface OrderEstimate {
   worker_memory_bytes: number;
   waiting_reason: string | null;
   notes: string[];
+  note_codes: string[];
 }
 
 export interface EvaluationEstimate extends OrderEstimate {

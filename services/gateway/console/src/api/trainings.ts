@@ -17,6 +17,7 @@ export interface TrainingEstimate {
   worker_memory_bytes: number;
   waiting_reason: string | null;
   notes: string[];
+  note_codes: string[];
 }
 
 /** Metrics are null where nothing was reported of the step. */

@@ -5,9 +5,10 @@ import type { JsonObject } from "../api/body_values";
 import { ask } from "../api/client";
 import { useResult } from "../api/loaded";
 import { passed } from "../api/waiting";
-import { t } from "../i18n";
+import { named, t } from "../i18n";
 import { JobLink } from "../parts/job_parts";
 import { reasonsIn } from "../parts/states";
+import { language } from "../preferences";
 
 const PAUSE = 400;
 
@@ -61,7 +62,7 @@ function Refused({ error }: { error: unknown }) {
 }
 
 interface RemarksProps {
-  of: { earlier_job_ids: string[]; waiting_reason: string | null; notes: string[] };
+  of: { earlier_job_ids: string[]; waiting_reason: string | null; notes: string[]; note_codes: string[] };
   /** What the earlier jobs are the basis of. */
   byJobs: string;
   /** Where there are none. */
@@ -69,7 +70,7 @@ interface RemarksProps {
 }
 
 /** What figures rest on, why the job would wait, and what the gateway does not know. */
-export function EstimateRemarks({ of: { earlier_job_ids, waiting_reason, notes }, byJobs, without }: RemarksProps) {
+export function EstimateRemarks({ of: { earlier_job_ids, waiting_reason, notes, note_codes }, byJobs, without }: RemarksProps) {
   return (
     <>
       {earlier_job_ids.length === 0 && without && <p>{without}</p>}
@@ -84,9 +85,23 @@ export function EstimateRemarks({ of: { earlier_job_ids, waiting_reason, notes }
         </ul>
       )}
       {waiting_reason && <p class="refusal">{t("estimate.waits", { reason: waiting_reason })}</p>}
-      {notes.map((note) => (
-        <p key={note}>{note}</p>
+      {notes.map((note, n) => (
+        <Note key={note} text={note} code={note_codes[n] ?? ""} />
       ))}
     </>
+  );
+}
+
+/** Whose text goes on with a reason, which is in the words of the API. */
+const WITH_REASON = ["no_tokens"];
+
+/** In the chosen language by its code, and as the API says it where that is newer than this page. */
+function Note({ text, code }: { text: string; code: string }) {
+  const known = named("note", code);
+  if (language.value === "en" || known === code) return <p lang="en">{text}</p>;
+  return (
+    <p>
+      {known} {WITH_REASON.includes(code) && <small lang="en">{text}</small>}
+    </p>
   );
 }

@@ -11,7 +11,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill_bus.envelope import text_of
 from modelmill_bus.kinds import OPTIMIZE
 from modelmill_job_index.index import JobIndex, JobRecord
-from modelmill_job_index.job_estimates import EarlierJobs
+from modelmill_job_index.job_estimates import EarlierJobs, EstimateNote
 from modelmill_registry.catalogue import ModelCatalogue
 from modelmill_service_kit.errors import NotFoundError
 
@@ -28,8 +28,14 @@ from modelmill_gateway.ports import Builder
 
 LIKE = ("target_form", "objective", "load", "budget_seconds")
 """Fields of a spec that earlier builds have alike, beside the base of their source."""
-NO_EARLIER = "time is not known: no such build of a version of this base has succeeded yet"
-MANY_FORMS = "a search builds several forms: what it makes and takes depends on what it measures"
+NO_EARLIER = EstimateNote(
+    "no_earlier_build",
+    "time is not known: no such build of a version of this base has succeeded yet",
+)
+MANY_FORMS = EstimateNote(
+    "many_forms",
+    "a search builds several forms: what it makes and takes depends on what it measures",
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class EstimatedBuild:
     earlier_job_ids: Sequence[str]
     """Those that time is taken from; empty where there is none."""
     worker: WorkerFit
-    notes: Sequence[str]
+    notes: Sequence[EstimateNote]
     """What is not known, and why."""
 
     @property

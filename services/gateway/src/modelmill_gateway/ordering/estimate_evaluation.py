@@ -8,7 +8,7 @@ from typing import Any
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec, SizeEvaluationJobResponse
 from modelmill_bus.kinds import EVALUATE
 from modelmill_job_index.index import JobIndex, JobRecord
-from modelmill_job_index.job_estimates import EarlierJobs
+from modelmill_job_index.job_estimates import EarlierJobs, EstimateNote
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.ordering.earlier_jobs import (
@@ -26,11 +26,12 @@ DATASET_SUITE = "dataset"
 LIKE = ("measures", "max_new_tokens", "tasks")
 """Fields of a spec that earlier evaluations have alike, beside their models."""
 LIKE_WITH_TASKS = (*LIKE, "max_rows")
-NO_EARLIER = (
+NO_EARLIER = EstimateNote(
+    "no_earlier_evaluation",
     "time is not known: no evaluation of these models with the same measures and tasks has"
-    " succeeded yet"
+    " succeeded yet",
 )
-TASK_ROWS = "rows of tasks are not known before their files are read"
+TASK_ROWS = EstimateNote("task_rows", "rows of tasks are not known before their files are read")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class EstimatedEvaluation:
     earlier_job_ids: Sequence[str]
     """Those that time is taken from; empty where there is none."""
     worker: WorkerFit
-    notes: Sequence[str]
+    notes: Sequence[EstimateNote]
     """What is not known, and why."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JobPriority
@@ -14,6 +15,7 @@ from modelmill_bus.kinds import DATASET, TRAIN, job_id, prefix_of
 from modelmill_job_index.index import JobIndex, JobRecord
 from modelmill_job_index.job_estimates import (
     EarlierJobs,
+    EstimateNote,
     PlannedTraining,
     RuleSpeed,
     StepEstimate,
@@ -47,6 +49,12 @@ class TrainingEstimate:
     earlier_job_ids: Sequence[str]
     """Those that time and memory are taken from; empty where there is none."""
     worker: WorkerFit
+
+    @property
+    def notes(self) -> list[EstimateNote]:
+        """What is not known, and why; an older trainer names no codes."""
+        texts, codes = self.sized.notes, self.sized.note_codes
+        return [EstimateNote(code, text) for text, code in zip_longest(texts, codes, fillvalue="")]
 
 
 class EstimateTraining:

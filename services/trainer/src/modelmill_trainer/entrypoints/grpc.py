@@ -157,7 +157,8 @@ def _size_message(sized: SizedTraining) -> pb.SizeFineTuningJobResponse:
         base_bytes=sized.base_bytes,
         needs=as_resources(sized.needs),
         worker=as_resources(sized.worker),
-        notes=sized.notes,
+        notes=[note.text for note in sized.notes],
+        note_codes=[note.code for note in sized.notes],
     )
     if reads := sized.reads:
         message.row_tokens = reads.row_tokens

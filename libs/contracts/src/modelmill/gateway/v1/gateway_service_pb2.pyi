@@ -2348,6 +2348,7 @@ class EstimateFineTuningResponse(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     WAITING_REASON_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    NOTE_CODES_FIELD_NUMBER: _builtins.int
     train_rows: _builtins.int
     """Rows of the train split; absent while the dataset is not ready."""
     test_rows: _builtins.int
@@ -2384,6 +2385,10 @@ class EstimateFineTuningResponse(_message.Message):
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is not known, and why."""
 
+    @_builtins.property
+    def note_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of the notes, in the same order."""
+
     def __init__(
         self,
         *,
@@ -2400,10 +2405,11 @@ class EstimateFineTuningResponse(_message.Message):
         worker: _job_pb2.Resources | None = ...,
         waiting_reason: _builtins.str = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        note_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_seconds", b"_seconds", "_train_rows", b"_train_rows", "_trained_tokens", b"_trained_tokens", "batch_size", b"batch_size", "epochs", b"epochs", "needs", b"needs", "seconds", b"seconds", "spec", b"spec", "train_rows", b"train_rows", "trained_tokens", b"trained_tokens", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_seconds", b"_seconds", "_train_rows", b"_train_rows", "_trained_tokens", b"_trained_tokens", "batch_size", b"batch_size", "earlier_job_ids", b"earlier_job_ids", "epochs", b"epochs", "needs", b"needs", "notes", b"notes", "peak_memory_bytes", b"peak_memory_bytes", "seconds", b"seconds", "spec", b"spec", "test_rows", b"test_rows", "train_rows", b"train_rows", "trained_tokens", b"trained_tokens", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_seconds", b"_seconds", "_train_rows", b"_train_rows", "_trained_tokens", b"_trained_tokens", "batch_size", b"batch_size", "earlier_job_ids", b"earlier_job_ids", "epochs", b"epochs", "needs", b"needs", "note_codes", b"note_codes", "notes", b"notes", "peak_memory_bytes", b"peak_memory_bytes", "seconds", b"seconds", "spec", b"spec", "test_rows", b"test_rows", "train_rows", b"train_rows", "trained_tokens", b"trained_tokens", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
@@ -2467,6 +2473,7 @@ class EstimateOptimizationResponse(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     WAITING_REASON_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    NOTE_CODES_FIELD_NUMBER: _builtins.int
     test_rows: _builtins.int
     """Rows of the test split that are read to score it; 0 without a dataset."""
     built_bytes: _builtins.int
@@ -2495,6 +2502,10 @@ class EstimateOptimizationResponse(_message.Message):
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is not known, and why."""
 
+    @_builtins.property
+    def note_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of the notes, in the same order."""
+
     def __init__(
         self,
         *,
@@ -2507,10 +2518,11 @@ class EstimateOptimizationResponse(_message.Message):
         worker: _job_pb2.Resources | None = ...,
         waiting_reason: _builtins.str = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        note_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes", "_seconds", b"_seconds", "built_bytes", b"built_bytes", "needs", b"needs", "seconds", b"seconds", "spec", b"spec", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes", "_seconds", b"_seconds", "built_bytes", b"built_bytes", "earlier_job_ids", b"earlier_job_ids", "needs", b"needs", "notes", b"notes", "seconds", b"seconds", "spec", b"spec", "test_rows", b"test_rows", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes", "_seconds", b"_seconds", "built_bytes", b"built_bytes", "earlier_job_ids", b"earlier_job_ids", "needs", b"needs", "note_codes", b"note_codes", "notes", b"notes", "seconds", b"seconds", "spec", b"spec", "test_rows", b"test_rows", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__built_bytes: _TypeAlias = _typing.Literal["built_bytes"]  # noqa: Y015
     _WhichOneofArgType__built_bytes: _TypeAlias = _typing.Literal["_built_bytes", b"_built_bytes"]  # noqa: Y015
@@ -2562,6 +2574,7 @@ class EstimateEvaluationResponse(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     WAITING_REASON_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    NOTE_CODES_FIELD_NUMBER: _builtins.int
     rows: _builtins.int
     """Rows that each model is asked; absent while rows of a task are not known."""
     most_rows: _builtins.int
@@ -2590,6 +2603,10 @@ class EstimateEvaluationResponse(_message.Message):
     def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is not known, and why."""
 
+    @_builtins.property
+    def note_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Codes of the notes, in the same order."""
+
     def __init__(
         self,
         *,
@@ -2602,10 +2619,11 @@ class EstimateEvaluationResponse(_message.Message):
         worker: _job_pb2.Resources | None = ...,
         waiting_reason: _builtins.str = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
+        note_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "_seconds", b"_seconds", "needs", b"needs", "rows", b"rows", "seconds", b"seconds", "spec", b"spec", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "_seconds", b"_seconds", "earlier_job_ids", b"earlier_job_ids", "most_rows", b"most_rows", "needs", b"needs", "notes", b"notes", "rows", b"rows", "seconds", b"seconds", "spec", b"spec", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rows", b"_rows", "_seconds", b"_seconds", "earlier_job_ids", b"earlier_job_ids", "most_rows", b"most_rows", "needs", b"needs", "note_codes", b"note_codes", "notes", b"notes", "rows", b"rows", "seconds", b"seconds", "spec", b"spec", "waiting_reason", b"waiting_reason", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__rows: _TypeAlias = _typing.Literal["rows"]  # noqa: Y015
     _WhichOneofArgType__rows: _TypeAlias = _typing.Literal["_rows", b"_rows"]  # noqa: Y015

@@ -95,7 +95,8 @@ def estimate_message(estimate: TrainingEstimate) -> pb.EstimateFineTuningRespons
         needs=sized.needs,
         worker=as_resources(estimate.worker.largest),
         waiting_reason=estimate.worker.waiting_reason,
-        notes=sized.notes,
+        notes=[note.text for note in estimate.notes],
+        note_codes=[note.code for note in estimate.notes],
     )
     for name in ("train_rows", "epochs", "batch_size"):
         if sized.HasField(name):
@@ -114,7 +115,8 @@ def build_estimate_message(estimate: EstimatedBuild) -> pb.EstimateOptimizationR
         needs=estimate.sized.needs,
         worker=as_resources(estimate.worker.largest),
         waiting_reason=estimate.worker.waiting_reason,
-        notes=estimate.notes,
+        notes=[note.text for note in estimate.notes],
+        note_codes=[note.code for note in estimate.notes],
     )
 
 
@@ -129,7 +131,8 @@ def evaluation_estimate_message(estimate: EstimatedEvaluation) -> pb.EstimateEva
         needs=estimate.sized.needs,
         worker=as_resources(estimate.worker.largest),
         waiting_reason=estimate.worker.waiting_reason,
-        notes=estimate.notes,
+        notes=[note.text for note in estimate.notes],
+        note_codes=[note.code for note in estimate.notes],
     )
 
 

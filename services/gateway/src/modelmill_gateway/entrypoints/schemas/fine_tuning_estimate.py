@@ -40,6 +40,8 @@ class FineTuningEstimate(ResponseModel):
     """Of the largest worker that was seen."""
     waiting_reason: OrNull[str] = Field(examples=[None])
     notes: list[str] = Field(examples=[[]])
+    note_codes: list[str] = Field(examples=[[]])
+    """Codes of the notes, in the same order; empty where a note has none."""
 
     @classmethod
     def of_estimate(cls, estimate: TrainingEstimate) -> Self:
@@ -64,5 +66,6 @@ class FineTuningEstimate(ResponseModel):
             needed_memory_bytes=sized.needs.memory_bytes,
             worker_memory_bytes=estimate.worker.largest.memory_bytes,
             waiting_reason=estimate.worker.waiting_reason,
-            notes=list(sized.notes),
+            notes=[note.text for note in estimate.notes],
+            note_codes=[note.code for note in estimate.notes],
         )

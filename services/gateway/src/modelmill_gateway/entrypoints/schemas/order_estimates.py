@@ -16,6 +16,7 @@ from modelmill_gateway.ordering.estimate_evaluation import EstimatedEvaluation
 
 SECONDS = "As the earlier jobs took, for these rows; null where none is like it."
 EARLIER = "Jobs that time is taken from."
+NOTE_CODES = "Codes of the notes, in the same order."
 LARGEST = "Of the largest worker that was seen."
 
 
@@ -39,6 +40,7 @@ class EvaluationEstimate(ResponseModel):
     worker_memory_bytes: int = Field(description=LARGEST, examples=[25000000000])
     waiting_reason: OrNull[str] = Field(examples=[None])
     notes: list[str] = Field(examples=[[]])
+    note_codes: list[str] = Field(description=NOTE_CODES, examples=[[]])
 
     @classmethod
     def of_estimate(cls, estimate: EstimatedEvaluation) -> Self:
@@ -55,7 +57,8 @@ class EvaluationEstimate(ResponseModel):
             needed_memory_bytes=sized.needs.memory_bytes,
             worker_memory_bytes=estimate.worker.largest.memory_bytes,
             waiting_reason=estimate.worker.waiting_reason,
-            notes=list(estimate.notes),
+            notes=[note.text for note in estimate.notes],
+            note_codes=[note.code for note in estimate.notes],
         )
 
 
@@ -83,6 +86,7 @@ class OptimizationEstimate(ResponseModel):
     worker_memory_bytes: int = Field(description=LARGEST, examples=[25000000000])
     waiting_reason: OrNull[str] = Field(examples=[None])
     notes: list[str] = Field(examples=[[]])
+    note_codes: list[str] = Field(description=NOTE_CODES, examples=[[]])
 
     @classmethod
     def of_estimate(cls, estimate: EstimatedBuild) -> Self:
@@ -99,5 +103,6 @@ class OptimizationEstimate(ResponseModel):
             needed_memory_bytes=sized.needs.memory_bytes,
             worker_memory_bytes=estimate.worker.largest.memory_bytes,
             waiting_reason=estimate.worker.waiting_reason,
-            notes=list(estimate.notes),
+            notes=[note.text for note in estimate.notes],
+            note_codes=[note.code for note in estimate.notes],
         )
