@@ -132,7 +132,7 @@ function CountBars({ title, counts }: { title: MessageKey; counts: Counts }) {
   return (
     <>
       <h3 id={title}>{t(title)}</h3>
-      <Table labelledBy={title} head={[t("data.count"), t("data.rows"), t("usage.bar", { measure: t("data.rows") })]}>
+      <Table labelledBy={title} head={[t("model.value"), t("data.rows"), t("usage.bar", { measure: t("data.rows") })]}>
         {all.slice(0, MOST_BARS).map(([name, rows]) => (
           <tr key={name}>
             <th scope="row" class="text">
@@ -156,7 +156,7 @@ function Duplicates({ of, dataset }: RemovedProps) {
   return (
     <>
       <h3 id="duplicates">{t("report.duplicates")}</h3>
-      <Table labelledBy="duplicates" head={[t("row.outcome.kept"), t("report.same_rows"), t("report.samples")]}>
+      <Table labelledBy="duplicates" head={[t("report.kept"), t("report.same_rows"), t("report.samples")]}>
         {clusters.slice(0, MOST_BARS).map(({ kept, dropped, dropped_count }) => (
           <tr key={kept}>
             <th scope="row">

@@ -38,12 +38,12 @@ export function JobPage({ id }: { id: string }) {
             <JobHead job={current(found, history)} changed={job.reload} />
             <EvaluationFindings job={found} />
             <SearchCandidates job={found} />
-            <Checkpoints job={found} />
           </>
         )}
       </Shown>
       {history.error !== null && <Refusal error={history.error} />}
       {job.data && job.data.kind !== "evaluate" && <JobFigures jobId={id} history={history} />}
+      {job.data && <Checkpoints job={job.data} />}
       <JobLog history={history} />
     </>
   );

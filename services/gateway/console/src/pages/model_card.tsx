@@ -27,9 +27,11 @@ function Card({ id }: { id: string }) {
 function Text({ id, card }: { id: string; card: string }) {
   return (
     <>
-      <button type="button" class="secondary outline small" onClick={() => save(`${id}.README.md`, new Blob([card]))}>
-        {t("model.card_file")}
-      </button>
+      <div class="actions">
+        <button type="button" class="secondary outline small" onClick={() => save(`${id}.README.md`, new Blob([card]))}>
+          {t("model.card_file")}
+        </button>
+      </div>
       <Markdown text={card.replace(HEAD, "")} />
     </>
   );
