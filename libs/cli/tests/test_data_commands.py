@@ -41,6 +41,11 @@ DROPPED = {
 LENGTHS = {"p5": 4, "p25": 9, "p50": 14, "p75": 21, "p95": 1234}
 
 
+def dataset(dataset_id: str) -> dict[str, Any]:
+    """A dataset of two files, one of which was deleted since."""
+    return {"id": dataset_id, "file_ids": ["file-1", "file-gone"]}
+
+
 def side(dataset_id: str, rows: int, unshared: int) -> dict[str, Any]:
     """A dataset as a comparison has it."""
     return {
@@ -86,8 +91,8 @@ class Gateway(ThreadingHTTPServer):
         self.sent: list[dict[str, Any]] = []
         self.uploaded = b""
         self.answers: dict[str, Any] = {
-            **{f"/v1/datasets/{each}": {"id": each} for each in ("ds-1", "ds-2")},
-            "/v1/files/file-1": {"id": "file-1"},
+            **{f"/v1/datasets/{each}": dataset(each) for each in ("ds-1", "ds-2")},
+            "/v1/files/file-1": {"id": "file-1", "filename": "a.csv"},
             "/v1/datasets/ds-1/rows/7": {"provenance": [KEPT]},
             "/v1/datasets/ds-1/report": PAGE,
             "/v1/datasets/ds-1/comparison/ds-2": COMPARISON,
@@ -136,9 +141,30 @@ def test_a_row_that_was_kept_tells_where_it_is_what_changed_it_and_what_it_says(
     ]
 
 
-def test_of_several_files_the_line_is_of_the_one_that_is_named(gateway, capsys):
-    said(capsys, "explain", "ds-1", "7", "--file", "file-1")
-    assert gateway.asked[-1] == "/v1/datasets/ds-1/rows/7?file_id=file-1"
+@pytest.mark.parametrize(
+    ("named", "file_id"), [("file-1", "file-1"), ("a.csv", "file-1"), ("file-g", "file-gone")]
+)
+def test_of_several_files_the_line_is_of_the_one_that_is_named(gateway, capsys, named, file_id):
+    said(capsys, "explain", "ds-1", "7", "--file", named)
+
+    assert gateway.asked[-1] == f"/v1/datasets/ds-1/rows/7?file_id={file_id}"
+
+
+def test_a_file_that_the_dataset_is_not_made_of_is_answered_with_its_files(gateway, capsys):
+    assert run_app(["data", "explain", "ds-1", "7", "--file", "b.csv"]) == 2
+
+    assert capsys.readouterr().err.split("mill: ")[1] == (
+        "ds-1 has no file 'b.csv'. It is made of file-1 (a.csv), file-gone (deleted)\n"
+    )
+
+
+def test_personal_data_is_an_option_of_a_new_dataset_and_single_types_stand_above_it(gateway):
+    gateway.answers["/v1/datasets"] = {"id": "ds-1", "job_id": "job-1"}
+    words = ["--layout", "text", "--personal-data", "mask", "--no-wait"]
+
+    assert run_app(["data", "create", "file-1", *words, "--set", "entities.actions.ip=keep"]) == 0
+
+    assert gateway.sent[-1]["entities"] == {"actions": {"*": "mask", "ip": "keep"}}
 
 
 def test_a_row_that_was_dropped_tells_by_which_rule_and_why(gateway, capsys):

@@ -39,6 +39,14 @@ def test_a_file_without_a_valid_row_is_refused_with_the_commonest_reason() -> No
         prepare([b" "])
 
 
+def test_the_report_tells_which_personal_data_was_searched_and_which_was_not() -> None:
+    said = prepare(questions(9), entities={"actions": {"*": "mask", "ip": "keep"}}).report
+
+    assert said["personal_data"]["actions"]["email"] == "mask"
+    assert said["personal_data"]["not_searched"] == ["ip", "person", "organisation"]
+    assert prepare(questions(9)).report["personal_data"]["actions"] == {}
+
+
 def test_variants_of_a_text_are_duplicates_and_the_first_is_kept() -> None:
     variants = ["Café, 123", "cafe\u0301,  123", "ＣＡＦÉ， １２３", "Ca\u200bfé,\u00a0123"]
     rows: list[object] = [{"q": variant, "a": "Yes"} for variant in variants]

@@ -123,3 +123,28 @@ def test_groups_that_are_not_named_are_at_least_counted() -> None:
     assert "the first 1 groups hold 1,000 of them" in " ".join(some.split())
     all_named = report(rules={"dropped": {"duplicates.exact": 1_000}})
     assert "of them" not in about(report_page(all_named, name="d"))
+
+
+def test_personal_data_tells_what_was_searched_and_what_was_not() -> None:
+    personal_data = {"actions": {"email": "mask", "phone": "drop"}, "not_searched": ["person"]}
+    page = report_page(
+        report(entities={"email mask": 1_234}, personal_data=personal_data), name="d"
+    )
+
+    table, _, rest = page.decode().partition('<table id="personal-data">')[2].partition("</table>")
+    words = [text.strip() for text in Page(table.encode()).texts if text.strip()]
+    assert words == [
+        *("type", "action", "found"),
+        *("email", "mask", "1,234"),
+        *("phone", "drop", "0"),
+    ]
+    assert "<b>Not searched:</b> person." in rest
+
+
+def test_rows_that_were_not_searched_at_all_are_said_to_be_so() -> None:
+    page = report_page(
+        report(personal_data={"actions": {}, "not_searched": ["email", "person"]}), name="d"
+    )
+
+    assert b'id="personal-data"' not in page
+    assert b"<b>Not searched:</b> email, person." in page

@@ -71,7 +71,8 @@ def test_pipelines_that_are_not_there_are_refused_all_at_once() -> None:
         check_models({"zh": "zh_core_nowhere", "en": "../model"})
 
     assert refusal.value.errors == [
-        "entities: spaCy pipeline 'zh_core_nowhere' is not installed in data-prep's image",
+        "entities: spaCy pipeline 'zh_core_nowhere' is not installed where data-prep runs."
+        " `python -m spacy download zh_core_nowhere` installs it",
         "entities: spaCy pipeline '../model' is no name of a package, such as en_core_web_sm",
     ]
 

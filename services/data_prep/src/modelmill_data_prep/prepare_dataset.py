@@ -115,7 +115,7 @@ class PrepareDataset:
             # Incomplete splits must not remain.
             shutil.rmtree(folder)
             folder.mkdir()
-            report = failed_report_of(tally, error.message, source.described)
+            report = failed_report_of(tally, error.message, source.described, plan.entities)
             _write_report(report, plan.name, folder)
             raise
 
@@ -144,7 +144,9 @@ class PrepareDataset:
         counts = _counts(tally, output)
         root = dataset_root(output.trees)
         uses = [asdict(use) for use in self._asked().uses] if plan.asks_models else []
-        report = report_of(tally, counts, clusters, contaminated, root, uses, source.described)
+        report = report_of(
+            tally, counts, clusters, contaminated, root, uses, source.described, plan.entities
+        )
         _write_report(report, plan.name, folder)
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root, uses)

@@ -60,7 +60,7 @@ def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
         ) from error
     except TooFewTextsError as error:
         raise ChildFailure(
-            "TOO_FEW_TEXTS", error.message, "Give more rows, or set the share of a split to 0."
+            "TOO_FEW_TEXTS", error.message, 'Give more rows, or fewer splits: shares={"train": 1}.'
         ) from error
     except NoLossError as error:
         raise ChildFailure(

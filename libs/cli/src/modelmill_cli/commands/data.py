@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 import typer
-from modelmill_client import Modelmill, types
+from modelmill_client import ApiStatusError, Modelmill, types
 from modelmill_hub.address import HubAddress, is_hub_address
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from rich.console import Console
@@ -28,7 +28,7 @@ from modelmill_cli.output import (
     print_list,
 )
 from modelmill_cli.row_words import said_of
-from modelmill_cli.short_ids import DATASET, FILE
+from modelmill_cli.short_ids import DATASET, NOT_FOUND
 from modelmill_cli.state_folder import StateFolder
 from modelmill_cli.tables import data_size, plain
 
@@ -62,6 +62,10 @@ Sheet = Annotated[str, typer.Option(help="Sheet of a workbook, instead of the fi
 PassageTokens = Annotated[
     int, typer.Option(min=0, help="Most tokens of a document's passage; 0: 512.")
 ]
+PersonalData = Annotated[
+    Literal["mask", "pseudonymise", "drop", "report"] | None,
+    typer.Option(help="Action for e-mail, phones, ids and all that rules find; names are not."),
+]
 COLUMNS: Columns = {
     "dataset": lambda dataset: dataset["id"],
     "name": lambda dataset: dataset["name"] or "",
@@ -86,6 +90,7 @@ def create(
     text_unit: TextUnit = "",
     sheet: Sheet = "",
     passage_tokens: PassageTokens = 0,
+    personal_data: PersonalData = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the split and of what is made.")] = None,
     priority: Priority = None,
     fields: Fields = None,
@@ -97,6 +102,7 @@ def create(
         "name": name,
         **{f"mapping.{field}": it for field, it in _mapping(system, user, answer, layout).items()},
         "reading": _reading(encoding, delimiter, text_unit, sheet, passage_tokens),
+        "entities.actions.*": personal_data,
         "seed": seed,
         "priority": priority,
     }
@@ -139,13 +145,15 @@ def explain(
     context: typer.Context,
     dataset: Id,
     row: Annotated[int, typer.Argument(min=1, help="Line of the source file, from 1.")],
-    file: Annotated[str, typer.Option(help="File of the line, of a dataset of several.")] = "",
+    file: Annotated[
+        str, typer.Option(help="File of the line, of a dataset of several: its name or id.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Show a row's provenance: kept, changed or dropped, by which rules, and its place now."""
     with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
-        file_id = FILE.full_id(client, file) if file else None
+        file_id = _file_of(client, dataset, file) if file else None
         explained = client.datasets.row(dataset, row, file_id=file_id)
     if as_json:
         print_json(explained)
@@ -276,6 +284,28 @@ def _uploaded(state: StateFolder, client: Modelmill, file: str, *, as_json: bool
         known or str(client.files.upload(table)["id"])
         for table, known in stored_files(client, fetched.files).items()
     ]
+
+
+def _file_of(client: Modelmill, dataset: str, given: str) -> str:
+    """Id of a dataset's file by its name or how its id begins; deleted files have ids alone.
+
+    Raises:
+        InvalidInputError: no file of the dataset is called so, or several are.
+    """
+    names: dict[str, str] = {}
+    for file_id in client.datasets.retrieve(dataset)["file_ids"]:
+        try:
+            names[file_id] = str(client.files.retrieve(file_id)["filename"])
+        except ApiStatusError as error:
+            if error.status != NOT_FOUND:
+                raise
+            names[file_id] = "deleted"
+    found = [id_ for id_, name in names.items() if id_.startswith(given) or name == given]
+    if len(found) == 1:
+        return found[0]
+    known = ", ".join(f"{id_} ({name})" for id_, name in names.items())
+    how_many = "several files" if found else "no file"
+    raise InvalidInputError(f"{dataset} has {how_many} {given[:80]!r}. It is made of {known}")
 
 
 def _count(dataset: Mapping[str, Any], name: str) -> str:

@@ -67,7 +67,7 @@ def show(context: typer.Context, file_id: FileId, as_json: AsJson = False) -> No
 
 @app.command()
 def delete(context: typer.Context, file_id: FileId, as_json: AsJson = False) -> None:
-    """Delete a file; one that a dataset was made of stays."""
+    """Delete a file: nothing new is made of it. Datasets made of it and its bytes on disk stay."""
     with connect(context.obj) as client:
         file_id = FILE.full_id(client, file_id)
         print_done(client.files.delete(file_id), f"{file_id}: deleted", as_json=as_json)

@@ -117,7 +117,10 @@ def _errors_of(language: str, name: str) -> list[str]:
     try:
         package = metadata.metadata(name)
     except metadata.PackageNotFoundError:
-        return [f"{shown} is not installed in data-prep's image"]
+        return [
+            f"{shown} is not installed where data-prep runs. `python -m spacy download"
+            f" {name[:64]}` installs it"
+        ]
     errors: list[str] = []
     if package["Author"] != _PUBLISHER:
         errors.append(f"{shown} is not one that spaCy's makers ({_PUBLISHER}) published")

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, Template
 
 from modelmill_data_prep.domain.duplicates.near import Cluster
+from modelmill_data_prep.domain.entities.entity_plan import TYPES, EntityPlan
 from modelmill_data_prep.domain.row_decisions import EVALUATION_LEAK_RULE, SPLITS, TEST_LEAK_RULE
 from modelmill_data_prep.domain.row_numbers import row_words
 from modelmill_data_prep.domain.tally import Tally
@@ -23,6 +24,7 @@ def report_of(
     merkle_root: str,
     models: Sequence[Mapping[str, Any]],
     source: Mapping[str, Any],
+    entities: EntityPlan,
     failure: str = "",
 ) -> dict[str, Any]:
     """The report, with the failure if no dataset was made; deterministic."""
@@ -36,17 +38,14 @@ def report_of(
         "reasons": _most_common(tally.reasons),
         "samples": {rule: [asdict(one) for one in rows] for rule, rows in tally.samples.items()},
         "entities": _most_common(tally.entities),
+        "personal_data": _searched(entities),
         "languages": _most_common(tally.languages),
         "characters": {"histogram": _histogram(tally.character_buckets)},
         "tokens": {
-            "total": tally.tokens,
-            "mean": round(tally.tokens / max(tally.rows_kept, 1), 2),
+            **_total_and_mean(tally.tokens, tally.rows_kept),
             "histogram": _histogram(tally.token_buckets),
         },
-        "sentences": {
-            "total": tally.sentences,
-            "mean": round(tally.sentences / max(tally.rows_kept, 1), 2),
-        },
+        "sentences": _total_and_mean(tally.sentences, tally.rows_kept),
         "difficulty": dict(tally.difficulty),
         "turns_not_learned": tally.turns_not_learned,
         "choices": None if tally.answers is None else _most_common(tally.answers),
@@ -56,11 +55,23 @@ def report_of(
     }
 
 
-def failed_report_of(tally: Tally, failure: str, source: Mapping[str, Any]) -> dict[str, Any]:
+def failed_report_of(
+    tally: Tally, failure: str, source: Mapping[str, Any], entities: EntityPlan
+) -> dict[str, Any]:
     """Report of a failed job, with the statistics gathered so far."""
     made = dict.fromkeys(("rows_kept", "rows_made", *SPLITS), 0)
     counts = {"rows_in": tally.rows_in, **tally.taken_out(), **made}
-    return report_of(tally, counts, (), {}, "", (), source, failure)
+    return report_of(tally, counts, (), {}, "", (), source, entities, failure)
+
+
+def _searched(entities: EntityPlan) -> dict[str, Any]:
+    """Types of personal data with their actions, and those that were not searched."""
+    not_searched = [name for name in TYPES if name not in entities.actions]
+    return {"actions": dict(entities.actions), "not_searched": not_searched}
+
+
+def _total_and_mean(total: int, rows: int) -> dict[str, float]:
+    return {"total": total, "mean": round(total / max(rows, 1), 2)}
 
 
 def _by_outcome(rules: Mapping[str, int]) -> dict[str, dict[str, int]]:
