@@ -108,8 +108,18 @@ def _uk_nino(value: str, seed: bytes) -> str:
 
 
 def _cn_passport(value: str, seed: bytes) -> str:
-    """No Chinese passport number begins with X."""
+    """Letters of passports are not X."""
     return "X" + _digits(seed, len(value) - 1)
+
+
+def _chat_account(_value: str, seed: bytes) -> str:
+    return f"EXAMPLE-{seed.hex()[:10]}"
+
+
+def _birth_date(value: str, seed: bytes) -> str:
+    """A day of 1800 to 1899, as nobody alive has."""
+    year, month, day = (1800 + seed[0] % 100, 1 + seed[1] % 12, 1 + seed[2] % 28)
+    return f"{year}年{month}月{day}日" if "年" in value else f"{year}-{month:02d}-{day:02d}"
 
 
 def _ip(value: str, seed: bytes) -> str:
@@ -184,9 +194,12 @@ _MAKERS: Mapping[str, Callable[[str, bytes], str]] = {
     "us_ssn": _us_ssn,
     "uk_nino": _uk_nino,
     "cn_passport": _cn_passport,
+    "passport": _cn_passport,
     "phone": _phone,
     "ip": _ip,
     "cn_plate": _cn_plate,
+    "chat_account": _chat_account,
+    "birth_date": _birth_date,
     "address": _address,
     "person": _person,
     "organisation": _organisation,

@@ -16,6 +16,7 @@ from modelmill_data_prep.domain.entities.recognisers import (
     find_english_addresses,
     to_half_width,
 )
+from modelmill_data_prep.domain.entities.worded_recognisers import WORDED_RECOGNISERS
 
 _SEPARATOR = "\n"
 """Separator of joined texts; hints never span lines."""
@@ -26,7 +27,7 @@ MAX_ROUNDS = 8
 Find = Callable[[str], Iterator[tuple[int, int]]]
 
 _RULES: tuple[tuple[str, Hint, Find], ...] = (
-    *((one.type, one.hint, one) for one in RECOGNISERS),
+    *((one.type, one.hint, one) for one in (*RECOGNISERS, *WORDED_RECOGNISERS)),
     ("address", CN_ADDRESS_HINT, find_chinese_addresses),
     ("address", ENGLISH_ADDRESS_HINT, find_english_addresses),
 )
