@@ -23,7 +23,7 @@ WITHOUT_JSON = {
     "mill recipe schema": "prints JSON as it is",
 }
 OF_AN_INSTANCE = {
-    *(f"mill models {it}" for it in ("import", "card", "export")),
+    *(f"mill models {it}" for it in ("import", "export")),
     *(f"mill state {it}" for it in ("verify", "export", "import", "upgrade")),
     *("mill backup", "mill restore", "mill console"),
     *("mill demo", "mill doctor", "mill support", "mill moderation labelled", "mill data export"),
@@ -48,6 +48,7 @@ LISTS = {
     "mill eval rows": "{evaluations}",
     "mill jobs list": "",
     "mill jobs logs": "{cancelled_job}",
+    "mill jobs checkpoints": "{new_job}",
     "mill models list": "",
     "mill batch list": "",
     "mill webhooks list": "",
@@ -94,6 +95,7 @@ DOCUMENTS = {
     "mill jobs cancel": "{new_job}",
     "mill models show": "mv-own",
     "mill models forms": "mv-own",
+    "mill models card": "mv-own",
     "mill models diff": "mv-own mv-own-base",
     "mill models alias": "other mv-own",
     "mill models unalias": "{new_alias}",
@@ -129,11 +131,17 @@ REFUSED = {
     "mill eval rows": "no finished evaluation",
     "mill jobs candidates": "no search that has ended",
     "mill jobs watch": "cancelled",
+    "mill models card": "has no card",
     "mill batch cancel": "has succeeded",
     "mill feedback": "no request 'req-0b8f' of this tenant",
 }
 """What the gateway's faked peers have not made; the command came to them."""
-EMPTY = {"mill data list", "mill webhooks deliveries", "mill moderation versions"}
+EMPTY = {
+    "mill data list",
+    "mill jobs checkpoints",
+    "mill webhooks deliveries",
+    "mill moderation versions",
+}
 """Lists in which the tenant has nothing."""
 
 

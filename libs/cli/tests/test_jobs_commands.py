@@ -56,6 +56,7 @@ class Gateway(ThreadingHTTPServer):
         self.metrics: list[dict[str, Any]] = []
         self.is_complete = True
         self.comparison: dict[str, Any] = {}
+        self.checkpoints: list[dict[str, Any]] = []
         self.asked: list[list[str]] = []
         """Parameters of each question for a page or for metrics."""
 
@@ -73,6 +74,8 @@ class _Handler(Handler):
             self.server.asked.append(query.split("&"))
             record = {"series": self.server.metrics, "is_complete": self.server.is_complete}
             body = "step,loss\n1,3.0\n" if "format=csv" in query else json.dumps(record)
+        elif path.endswith("/checkpoints"):
+            body = json.dumps({"data": self.server.checkpoints, "has_more": False})
         elif path.endswith("/comparison"):
             body = json.dumps(self.server.comparison)
         elif path.endswith("/events"):
@@ -567,3 +570,24 @@ def test_a_run_that_did_not_learn_has_no_other_words_for_it(gateway, capsys):
     shown = " ".join(said(capsys, "show", "ftjob-1").split())
     assert "advice It did not learn: [the score]. Try more rows." in shown
     assert "learned no, the advice says why" in shown
+
+
+def test_checkpoints_are_listed_with_step_losses_and_the_model_of_one_that_succeeded(
+    gateway, capsys
+):
+    known = {"train_loss": 0.33333, "valid_loss": 0.5, "full_valid_loss": None}
+    saved = {"created_at": 0, "step_number": 1200, "fine_tuned_model_checkpoint": None}
+    unknown = dict.fromkeys(known)
+    gateway.checkpoints = [
+        saved | {"id": "b", "metrics": known},
+        saved
+        | {"id": "a", "step_number": 9, "metrics": unknown}
+        | {"fine_tuned_model_checkpoint": "mv-made"},
+    ]
+
+    _, newest, other = said(capsys, "checkpoints", "ftjob-1").splitlines()
+    assert newest.split() == ["1,200", "1970-01-01", "00:00", "UTC", "0.3333", "0.5"]
+    assert other.split()[0] == "9"
+    assert other.split()[-1] == "mv-made"
+    as_json = said(capsys, "checkpoints", "ftjob-1", "--json").splitlines()
+    assert [json.loads(line)["id"] for line in as_json] == ["b", "a"]

@@ -35,6 +35,7 @@ from modelmill_cli.output import (
     print_json,
     print_list,
     print_table_of,
+    when,
 )
 from modelmill_cli.short_ids import JOB
 from modelmill_cli.tables import escaped
@@ -65,6 +66,21 @@ METRIC_COLUMNS: Columns = {
     "lowest": lambda series: f"{min(series['values']):.4g}",
     "highest": lambda series: f"{max(series['values']):.4g}",
 }
+
+CHECKPOINT_COLUMNS: Columns = {
+    "step": lambda saved: f"{saved['step_number']:,}",
+    "saved": lambda saved: when(saved["created_at"]),
+    "training loss": lambda saved: _loss(saved, "train_loss"),
+    "validation loss": lambda saved: _loss(saved, "full_valid_loss", "valid_loss"),
+    "model": lambda saved: saved["fine_tuned_model_checkpoint"] or "",
+}
+
+
+def _loss(saved: types.Checkpoint, *names: str) -> str:
+    """The first of these that is known."""
+    losses = (saved["metrics"].get(name) for name in names)
+    known = next((loss for loss in losses if loss is not None), None)
+    return "" if known is None else f"{known:.4g}"
 
 
 @app.command("list")
@@ -226,6 +242,14 @@ def compare(
         print_json(found)
     else:
         print_comparison(found, with_all=with_all)
+
+
+@app.command()
+def checkpoints(context: typer.Context, job_id: JobId, as_json: AsJson = False) -> None:
+    """List checkpoints of a training, newest first; of one that succeeded, its model."""
+    with connect(context.obj) as client:
+        saved = client.fine_tuning.jobs.checkpoints(JOB.full_id(client, job_id))
+        print_list(saved, CHECKPOINT_COLUMNS, as_json=as_json)
 
 
 @app.command()
