@@ -2,6 +2,7 @@
 
 import json
 
+import grpc
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill_data_prep.domain.mapping.propose_mapping import propose_mapping
@@ -49,3 +50,16 @@ async def test_a_preview_without_a_mapping_has_the_one_that_is_proposed(data_pre
     assert (shown.mapping.user_template, shown.mapping.answer_template) == ("{q}", "{answer}")
     (row,) = shown.rows
     assert [turn["content"] for turn in json.loads(row.row_json)["messages"]] == ["Hi", "Yo"]
+
+
+async def test_rows_that_cannot_be_read_are_named_before_a_mapping_is_missed(data_prep):
+    file = await data_prep.upload(
+        "q,answer\n退款,好\n发票,好\n".encode("gb18030"), filename="a.csv"
+    )
+    spec = pb.DatasetSpec(file_id=file.file_id, reading=pb.ReadingSpec(encoding="utf-8"))
+    request = pb.PreviewDatasetRequest(tenant="acme", spec=spec)
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await data_prep.stub.PreviewDataset(request, timeout=60)
+
+    assert "none of the first 2 rows can be read. Line 2: not UTF-8" in refused.value.details()

@@ -123,7 +123,7 @@ def inspect(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
         check_fit(rows, plan)
         return reading
     if is_open:
-        spec = spec | {"mapping": propose_mapping(columns_of(rows))}
+        spec = spec | {"mapping": propose_mapping(_readable_columns(rows))}
         plan = plan_dataset(spec)
     stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
     return {**preview(rows, plan, stages), "reading": reading, "mapping": spec["mapping"]}
@@ -148,6 +148,21 @@ def check_fit(rows: Iterable[SourceRow | RejectedRow], plan: DatasetPlan) -> Non
     # Without a readable row the columns are unknown; the job reports the rows' faults.
     if columns:
         check_columns(plan.mapping, columns)
+
+
+def _readable_columns(rows: Sequence[SourceRow | RejectedRow]) -> list[str]:
+    """Columns to propose a mapping of.
+
+    Raises:
+        InvalidInputError: No row can be read; says why the first one cannot.
+    """
+    columns = columns_of(rows)
+    if rows and not columns and isinstance(rows[0], RejectedRow):
+        raise InvalidInputError(
+            f"reading: none of the first {len(rows)} rows can be read. Line {rows[0].line}:"
+            f" {rows[0].reason}"
+        )
+    return columns
 
 
 def columns_of(rows: Iterable[SourceRow | RejectedRow]) -> list[str]:

@@ -1,9 +1,11 @@
-"""Recognisers of values that only the words beside them give away: birth dates, passports, chats.
+"""Recognisers of values that only the words beside them give away, such as birth dates.
 
 Quantifiers are bounded and adjacent ones are disjoint, as in `recognisers`.
 """
 
 import re
+
+from modelmill_pii.numbers import is_us_ssn
 
 from modelmill_data_prep.domain.entities.recognisers import NUMBER, Recogniser
 
@@ -18,17 +20,15 @@ _DATE = (
     f"|[0-9]{{1,2}}[-/.][0-9]{{1,2}}[-/.]{_YEAR}"
     f"|{_DAY} (?:of )?{_MONTH},? {_YEAR}|{_MONTH} {_DAY},? {_YEAR}"
 )
-_BIRTH = (
-    r"\b(?:[Bb]orn|[Bb]irth ?day|[Bb]irth ?date|[Dd]ate of [Bb]irth|DOB|D\.O\.B\.)|出生|生日|生于"
-)
-_LINK = "(?: (?:is|was|on|in)){0,2}(?:日期|年月日|时间)?[于在为是]?[：:，,(（ ]{0,3}"
+_BIRTH = r"(?i:\b(?:born|birth ?day|birth ?date|date of birth|dob|d\.o\.b\.))|出生|生日|生于"
+_LINK = "(?i: (?:is|was|on|in)){0,2}(?:日期|年月日|时间)?[于在为是]?[：:，,(（ ]{0,3}"
 """What may stand between the word and the date; of "birthday party on 3 March" nobody was born."""
 
 WORDED_RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser(
         "birth_date",
         re.compile(f"(?:{_BIRTH})(?:{_LINK})(?P<date>{_DATE})(?![0-9])"),
-        ("irth", "orn", "DOB", "D.O.B.", "生"),
+        re.compile(r"(?i:born|birth|dob|d\.o\.b\.)|生"),
     ),
     Recogniser(
         "birth_date",
@@ -40,10 +40,28 @@ WORDED_RECOGNISERS: tuple[Recogniser, ...] = (
     Recogniser(
         "passport",
         re.compile(
-            "(?:[Pp]assport|护照)[^0-9A-Za-z\n]{0,4}(?:[Nn]o|[Nn]umber)?[^0-9A-Za-z\n]{0,4}"
-            "(?:is )?(?!X)(?P<number>[A-Z]{0,2}[0-9]{7,9})(?![0-9A-Za-z])"
+            "(?i:passport|护照)[^0-9A-Za-z\n]{0,4}(?i:no|number)?[^0-9A-Za-z\n]{0,4}"
+            "(?i:is )?(?!X)(?P<number>[A-Z]{0,2}[0-9]{7,9})(?![0-9A-Za-z])"
         ),
         NUMBER,
+    ),
+    Recogniser(
+        "us_ssn",
+        re.compile(
+            r"(?i:\bSSN|social security (?:number|no\.?))(?i: is)?[:# ]{0,3}"
+            "(?P<number>[0-9]{9})(?![0-9A-Za-z])"
+        ),
+        NUMBER,
+        lambda match: is_us_ssn(match["number"]),
+    ),
+    Recogniser(
+        "phone",
+        re.compile(
+            r"(?i:\b(?:call|phone|tel|mobile|cell|fax|dial|text)(?: me| us)?(?: at| on| number)?"
+            "(?: is)?)[.:# ]{1,3}(?P<number>[2-9][0-9]{2}[2-9][0-9]{6})(?![0-9A-Za-z])"
+        ),
+        NUMBER,
+        lambda match: match["number"][-7:-2] != "55501",
     ),
     Recogniser(
         "chat_account",
