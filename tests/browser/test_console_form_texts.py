@@ -56,6 +56,7 @@ FORMS: dict[str, tuple[str, Fill, str, dict[str, str]]] = {
     "a budget": ("/budget", fill_budget, "Set limits", {"tenant": "copy-budget"}),
     "a tenant": ("/tenants", fill_tenant, "Create tenant", OPERATOR),
     "limits": ("/tenants/limited", fill_budget, "Set limits", OPERATOR),
+    "limits of a key": ("/keys/KEY", fill_budget, "Set limits", {"tenant": "copy-keys"}),
     "a webhook": ("/webhooks", fill_webhook, "Create webhook", {"tenant": "copy-hook"}),
     "an alias": ("/aliases", fill_alias, "Set alias", {"tenant": "copy-alias"}),
     "a policy": ("/policies", fill_policy, "Check", {"tenant": "copy-policy"}),
@@ -79,6 +80,9 @@ def test_curl_and_python_ask_what_the_form_asks(
     button: str,
     claims: dict[str, str],
 ):
+    if place.endswith("KEY"):
+        key = ask(gateway, gateway.token(**claims), "POST", "/v1/keys", name="copied")
+        place = place.replace("KEY", key["id"])
     page = open_place(watched, gateway, place, gateway.token(**claims))
     fill(page)
     form = page.locator("form").filter(has=page.get_by_role("button", name=button, exact=True))

@@ -124,3 +124,30 @@ def test_a_key_gets_a_new_secret_after_a_question_and_the_old_one_is_refused(
 
 def secret_start(gateway: LiveGateway, token: str, key_id: str) -> str:
     return str(ask(gateway, token, "GET", f"/v1/keys/{key_id}")["prefix"])
+
+
+def test_limits_of_a_key_are_set_and_what_else_it_has_stays(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    token = gateway.token(tenant="limited-keys")
+    made = make_key(gateway, token, "limited", scopes=["chat"], models=["tiny"])
+    page = open_place(watched, gateway, f"/keys/{made['id']}", token)
+    page.get_by_label("Tokens per minute", exact=True).fill("1000")
+    page.get_by_role("button", name="Set limits").click()
+    expect(page.get_by_text("The limits are set.")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="Tokens per minute")).to_contain_text("1,000")
+
+    shown = ask(gateway, token, "GET", f"/v1/keys/{made['id']}")
+    assert shown["limits"]["tokens_per_minute"] == 1000
+    assert (shown["name"], shown["scopes"], shown["models"]) == ("limited", ["chat"], ["tiny"])
+    assert complaints(watched) == []
+
+
+def test_a_revoked_key_has_no_limits_to_set(watched: WatchedPage, gateway: LiveGateway):
+    token = gateway.token(tenant="limited-keys")
+    made = make_key(gateway, token, "gone")
+    ask(gateway, token, "DELETE", f"/v1/keys/{made['id']}")
+    page = open_place(watched, gateway, f"/keys/{made['id']}", token)
+
+    expect(page.get_by_role("region", name="Limits")).to_be_visible()
+    expect(page.get_by_role("button", name="Set limits")).to_have_count(0)

@@ -33,7 +33,7 @@ export function callOf({ call, first, body }: FormRequest): string {
 
 /** What a form asks. */
 export interface FormRequest {
-  method: "POST" | "PUT";
+  method: "POST" | "PUT" | "PATCH";
   path: string;
   body: JsonObject;
   /** Of the client that the gateway has for programs. */

@@ -1,4 +1,4 @@
-/** One API key: what it may do, its limits with what is used of them, and ways to give it another secret or to revoke it. */
+/** One API key: what it may do, its limits with what is used of them, a form that sets them, and ways to give it another secret or to revoke it. */
 import { useState } from "preact/hooks";
 import { ask } from "../api/client";
 import type { IssuedApiKey, ShownApiKey } from "../api/keys";
@@ -11,12 +11,13 @@ import { LimitsTable } from "../parts/limits";
 import { NewSecret } from "../parts/new_secret";
 import { Shown } from "../parts/states";
 import { KeyStatus, RevokeButton } from "./keys";
+import { LimitsForm } from "./limits_form";
 
 const RELOAD_SECONDS = 15;
 
 export function KeyPage({ id }: { id: string }) {
   const [secret, setSecret] = useState("");
-  const key = useLoaded<ShownApiKey>(`/v1/keys/${encodeURIComponent(id)}`, RELOAD_SECONDS);
+  const key = useLoaded<ShownApiKey>(pathOf(id), RELOAD_SECONDS);
   return (
     <>
       <h1>
@@ -26,6 +27,10 @@ export function KeyPage({ id }: { id: string }) {
       <Shown of={key}>{(found) => <Found of={found} changed={key.reload} rotated={setSecret} />}</Shown>
     </>
   );
+}
+
+function pathOf(id: string): string {
+  return `/v1/keys/${encodeURIComponent(id)}`;
 }
 
 interface FoundProps {
@@ -55,7 +60,7 @@ function Found({ of, changed, rotated }: FoundProps) {
           <AskedButton
             label={t("key.rotate")}
             question={t("key.rotate_asked", { name: of.name })}
-            act={async () => rotated((await ask<IssuedApiKey>(`/v1/keys/${encodeURIComponent(of.id)}/rotate`, { method: "POST" })).key)}
+            act={async () => rotated((await ask<IssuedApiKey>(`${pathOf(of.id)}/rotate`, { method: "POST" })).key)}
           />
           <RevokeButton of={of} revoked={changed} />
         </div>
@@ -64,6 +69,9 @@ function Found({ of, changed, rotated }: FoundProps) {
       <section aria-labelledby="limits">
         <h2 id="limits">{t("key.limits")}</h2>
         <LimitsTable labelledBy="limits" limits={of.limits} usage={of.usage} />
+        {of.status === "active" && (
+          <LimitsForm path={pathOf(of.id)} method="PATCH" call="keys.update" first={of.id} limits={of.limits} changed={changed} />
+        )}
       </section>
     </>
   );

@@ -1,4 +1,4 @@
-/** A form that sets the limits of a tenant, in place of all earlier ones. */
+/** A form that sets the limits of a tenant or a key, in place of all earlier ones. */
 import { useState } from "preact/hooks";
 import { ask } from "../api/client";
 import { limitsBody, writtenLimits, type Limits } from "../api/limits";
@@ -8,8 +8,9 @@ import { SameRequest } from "../parts/same_request";
 import { Refusal } from "../parts/states";
 
 interface LimitsFormProps {
-  /** Where limits are put. */
+  /** Where limits are put; of a key, what else it has stays. */
   path: string;
+  method?: "PUT" | "PATCH";
   /** What programs call for it, and of whom. */
   call: string;
   first?: string;
@@ -17,7 +18,7 @@ interface LimitsFormProps {
   changed: () => void;
 }
 
-export function LimitsForm({ path, call, first, limits, changed }: LimitsFormProps) {
+export function LimitsForm({ path, method = "PUT", call, first, limits, changed }: LimitsFormProps) {
   const [written, setWritten] = useState(writtenLimits(limits));
   const [isSaved, setSaved] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -29,7 +30,7 @@ export function LimitsForm({ path, call, first, limits, changed }: LimitsFormPro
     setError(null);
     setSaved(false);
     try {
-      await ask(path, { method: "PUT", body });
+      await ask(path, { method, body });
       setSaved(true);
     } catch (refused) {
       setError(refused);
@@ -47,7 +48,7 @@ export function LimitsForm({ path, call, first, limits, changed }: LimitsFormPro
         </button>
         <span role="status">{isSaved && t("limit.saved")}</span>
       </div>
-      <SameRequest method="PUT" {...{ path, call, body }} {...(first === undefined ? {} : { first })} />
+      <SameRequest {...{ method, path, call, body }} {...(first === undefined ? {} : { first })} />
     </form>
   );
 }
