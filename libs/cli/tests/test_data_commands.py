@@ -1,5 +1,6 @@
 """`mill data`: what a person reads of datasets and their rows in a terminal."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
@@ -201,7 +202,7 @@ def test_a_preview_tells_how_the_file_is_read_and_what_becomes_of_its_rows(gatew
 
 def test_a_file_of_this_machine_is_uploaded_to_be_previewed(gateway, capsys, tmp_path):
     (tmp_path / "rows.csv").write_text("q,a\n1,2\n")
-    gateway.answers["/v1/files"] = {"id": "file-9"}
+    gateway.answers["/v1/files"] = {"id": "file-9", "data": [], "has_more": False}
     gateway.answers["/v1/datasets/preview"] = {"columns": [], "reading": {}, "data": []}
 
     shown = said(capsys, "preview", str(tmp_path / "rows.csv"), "--layout", "alpaca")
@@ -215,11 +216,37 @@ def test_a_file_whose_preview_is_refused_is_named_so_that_it_is_sent_once(
     gateway, capsys, tmp_path
 ):
     (tmp_path / "rows.csv").write_text("q,a\n1,2\n")
-    gateway.answers["/v1/files"] = {"id": "file-9"}
+    gateway.answers["/v1/files"] = {"id": "file-9", "data": [], "has_more": False}
     words = ["preview", str(tmp_path / "rows.csv"), "--user", "{quest}", "--answer", "{a}"]
 
     assert run_app(["data", *words]) == 2  # the gateway knows no preview
     assert capsys.readouterr().out == "file       file-9\n"
+
+
+def test_a_file_that_is_stored_by_its_name_and_content_is_not_sent_again(gateway, tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("q,a\n1,2\n")
+    stored = {"filename": "rows.csv", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    gateway.answers["/v1/files"] = {
+        "id": "file-9",
+        "data": [
+            {**stored, "id": "file-6", "filename": "other.csv"},
+            {**stored, "id": "file-7", "sha256": "5f"},
+            {**stored, "id": "file-8"},
+        ],
+        "has_more": False,
+    }
+    words = ["create", str(file), "--layout", "text", "--no-wait"]
+    gateway.answers["/v1/datasets"] = {"id": "ds-1", "job_id": "job-1"}
+
+    assert run_app(["data", *words]) == 0
+    assert gateway.sent[-1]["file_id"] == "file-8"
+    assert gateway.uploaded == b""
+
+    file.write_text("q,a\n1,3\n")
+    assert run_app(["data", *words]) == 0
+    assert gateway.sent[-1]["file_id"] == "file-9"
+    assert b"1,3" in gateway.uploaded
 
 
 def test_what_is_neither_a_file_here_nor_an_id_is_said_so(gateway, capsys, tmp_path):

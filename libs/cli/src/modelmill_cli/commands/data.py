@@ -256,7 +256,7 @@ def preview(
     reading = _reading(encoding, delimiter, text_unit, sheet, passage_tokens)
     console = Console(highlight=False, stderr=as_json)
     with connect(context.obj) as client:
-        file_id = uploaded(client, file)
+        file_id = _uploaded_once(client, file)
         if file_id != file:  # said before the look, so that who misspelt a column sends it once
             console.print(f"{'file':<10} {file_id}")
         found = client.datasets.preview(
@@ -272,7 +272,7 @@ def preview(
 def _uploaded(state: StateFolder, client: Modelmill, file: str, *, as_json: bool) -> list[str]:
     """Ids of a file, or of the tables of a dataset on a hub; none is sent twice."""
     if not is_hub_address(file):
-        return [uploaded(client, file)]
+        return [_uploaded_once(client, file)]
     # The client of a hub takes long to load.
     from modelmill_recipes.orders import stored_files
 
@@ -306,6 +306,19 @@ def _file_of(client: Modelmill, dataset: str, given: str) -> str:
     known = ", ".join(f"{id_} ({name})" for id_, name in names.items())
     how_many = "several files" if found else "no file"
     raise InvalidInputError(f"{dataset} has {how_many} {given[:80]!r}. It is made of {known}")
+
+
+def _uploaded_once(client: Modelmill, file: str) -> str:
+    """Id of a file; one of this machine is uploaded unless it is stored by its name and content.
+
+    A copy for each command would be one more to find when somebody's rows are to be deleted.
+    """
+    path = Path(file)
+    if not path.is_file():
+        return uploaded(client, file)
+    from modelmill_recipes.orders import stored_files
+
+    return stored_files(client, [path], same_name=True)[path] or uploaded(client, file)
 
 
 def _count(dataset: Mapping[str, Any], name: str) -> str:
