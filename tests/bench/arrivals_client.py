@@ -3,11 +3,12 @@
 A process of its own, as light as can be. Question: {"port", "token", "bodies"} and either "at"
 (seconds from the beginning, one a body, open loop) or "in_flight" and "seconds" (closed loop until
 then; bodies are taken in order). Answer: {"requests"}, of each that was sent {"at", "first",
-"ended"} (seconds from the beginning; null for what did not come), {"tokens", "prompt_tokens",
-"status"}.
+"ended"} (seconds from the beginning; null for what did not come), {"text"} (the first that came),
+{"tokens", "prompt_tokens", "status"}.
 """
 
 import asyncio
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -19,7 +20,7 @@ import uvloop
 from tests.bench.load_client import LAST_CHUNK, TAIL_BYTES, TOKENS, head_of
 from tests.bench.worker import answer_all
 
-FIRST = re.compile(rb'"content": ?"[^"]')
+FIRST = re.compile(rb'"content": ?("(?:[^"\\]|\\.)+")')
 PROMPT = re.compile(rb'"prompt_tokens": ?(\d+)')
 OK = 200
 
@@ -31,6 +32,7 @@ class Sent:
     at: float
     first: float | None = None
     ended: float | None = None
+    text: str = ""
     tokens: int = 0
     prompt_tokens: int = 0
     status: int = 0
@@ -74,16 +76,16 @@ class Line(asyncio.Protocol):
         now = time.perf_counter() - self._began
         if not sent.status:
             sent.status = int(data[9:12])
-        if sent.first is None and FIRST.search(data):
-            sent.first = now
+        if sent.first is None and (found := FIRST.search(data)):
+            sent.first, sent.text = now, json.loads(found[1])
         self._tail = self._tail[-TAIL_BYTES:] + data
         if sent.status != OK:
             self._transport.close()  # an error's body ends as it likes
             done.set_result(None)
         elif self._tail.endswith(LAST_CHUNK):
             sent.ended = now
-            for name, found in (("tokens", TOKENS), ("prompt_tokens", PROMPT)):
-                counted = found.search(self._tail)
+            for name, number in (("tokens", TOKENS), ("prompt_tokens", PROMPT)):
+                counted = number.search(self._tail)
                 setattr(sent, name, int(counted[1]) if counted else 0)
             done.set_result(None)
 

@@ -231,7 +231,7 @@ async def validate(run: Run, durations: Durations, source: str) -> Validation:
         )
         started = time.perf_counter() - began
         client = await stack.enter_async_context(running("arrivals_client"))
-        load = Load(client, served)
+        load = Load(client, served, model.int8)
         run.say("service times")
         calibration = await calibrate(
             load,

@@ -4,6 +4,9 @@ Closed loop, 1 to 16 in flight, long answers and short ones, every prompt new. I
 engine's time is all there is: tokens a second over the batch times the seconds of a step, and
 prompts a second times what one takes, are 1. Two lengths of answers give both. A window leaves out
 the beginning of a turn; tokens of an answer count by the share of its time that lies in it.
+
+The output guard holds the first word until the token behind it: for so many steps as the word has
+tokens.
 """
 
 import json
@@ -11,11 +14,13 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from modelmill_capacity.measurements import BatchStep, EngineTimes, ServiceTimes
 from modelmill_capacity.offered_load import RequestLengths
+from tokenizers import Tokenizer
 
 from tests.bench.built_model import FORM
 from tests.bench.decode_path import essay
@@ -32,8 +37,6 @@ SETTINGS = {
     "INFERENCE_ADMITTED_TOKENS": str(ADMITTED_TOKENS),
 }
 BATCHES = (1, 2, 4, 8, 16)
-LEAST_JOINED = 4
-"""Beside so many a request joins a batch that goes on."""
 LONG, SHORT = 64, 8
 """Tokens of an answer, on average."""
 WINDOW_BEGINS = 0.25
@@ -48,9 +51,10 @@ class RefusedError(Exception):
 class Load:
     """Asks the stack, no prompt twice."""
 
-    def __init__(self, client: Worker, served: Serving) -> None:
+    def __init__(self, client: Worker, served: Serving, model: Path) -> None:
         self.served = served
         self._client = client
+        self._tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
         self._numbers = count()
         self._draws = random.Random(0)
 
@@ -64,6 +68,10 @@ class Load:
     async def open_loop(self, at: Sequence[float], tokens: Sequence[int]) -> Answers:
         """Each at its time."""
         return await self._ask(tokens, at=[*at])
+
+    def count_tokens(self, text: str) -> int:
+        """Of a text that the model wrote."""
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
 
     async def _ask(self, tokens: Sequence[int], **how: Any) -> Answers:
         bodies = [_body(next(self._numbers), each) for each in tokens]
@@ -94,7 +102,7 @@ class Turn:
     tokens_per_second: float
     prompts_per_second: float
     prompt_tokens: float
-    first_seconds: float
+    first_text_tokens: float
     """Median."""
     cpu: Mapping[str, float]
     """Seconds by service, of the whole turn."""
@@ -121,7 +129,7 @@ async def turn(load: Load, in_flight: int, mean: int, seconds: float) -> Turn:
         tokens / (end - begin),
         len(inside) / (end - begin),
         fmean(it["prompt_tokens"] for it in answers),
-        median(it["first"] - it["at"] for it in inside),
+        median(load.count_tokens(it["text"]) for it in inside),
         {name: after[name] - before.get(name, 0.0) for name in after},
         len(answers),
         sum(it["tokens"] for it in answers),
@@ -164,7 +172,7 @@ async def calibrate(
         steps=found.steps,
         prompt_token_seconds=found.prompt_seconds / prompt_tokens,
         overhead_seconds=max(0.0, found.overhead_seconds - way),
-        held_seconds=found.held_seconds,
+        held_tokens=round(median(it.first_text_tokens for it in long)),
         sequences=SEQUENCES,
         tokens=ADMITTED_TOKENS,
         waiting=WAITING,
@@ -184,16 +192,13 @@ class StepTimes:
     prompt_seconds: float
     overhead_seconds: float
     """Of the way to the engine and back, in which a slot is empty."""
-    held_seconds: float
-    """From the first token to the first text."""
 
 
 def step_times(long: Sequence[Turn], short: Sequence[Turn]) -> StepTimes:
     """Seconds of a step by batch size, of a prompt in the engine, and of the way there.
 
     A slot is empty while its next request is under way: of one alone that is a part of each
-    answer, and of many beside each other it is hardly any. First texts then say how long the
-    output guard holds the first word; who joins others waits for half a step before.
+    answer, and of many beside each other it is hardly any.
     """
     both = []
     for more, less in zip(long, short, strict=True):
@@ -214,13 +219,7 @@ def step_times(long: Sequence[Turn], short: Sequence[Turn]) -> StepTimes:
         BatchStep(batch=it.in_flight, seconds=_step_seconds(it, prompt_seconds, overhead))
         for it in long
     )
-    held = [
-        each.first_seconds - overhead - prompt_seconds - 1.5 * step.seconds
-        for turns in (long, short)
-        for each, step in zip(turns, steps, strict=True)
-        if each.in_flight >= LEAST_JOINED
-    ]
-    return StepTimes(steps, prompt_seconds, overhead, max(0.0, median(held)))
+    return StepTimes(steps, prompt_seconds, overhead)
 
 
 def _step_seconds(it: Turn, prompt_seconds: float, overhead: float) -> float:

@@ -81,15 +81,28 @@ def test_prompts_are_computed_in_chunks_while_answers_go_on():
     assert run.latencies() == pytest.approx([expected] * len(run.requests))
 
 
-def test_first_text_is_held_and_comes_no_later_than_the_end():
+def test_first_text_is_held_for_some_steps_and_comes_no_later_than_the_end():
     at_once, held = (
-        simulate(Installation(engine_times(held_seconds=each), 1), MEMORYLESS, 0.1, seconds=500.0)
-        for each in (0.0, 0.05)
+        simulate(Installation(engine_times(held_tokens=each), 1), MEMORYLESS, 0.1, seconds=500.0)
+        for each in (0, 2)
     )
 
-    assert held.latencies() == at_once.latencies()
+    assert held.latencies() == pytest.approx(at_once.latencies())
     for early, late in zip(at_once.requests, held.requests, strict=True):
-        assert late.first_token == min(early.first_token + 0.05, early.ended)
+        text = min(early.first_token + 2 * STEP_SECONDS, early.ended)
+        assert late.first_token == pytest.approx(text)
+
+
+@pytest.mark.parametrize(("together", "seconds"), [(1, STEP_SECONDS), (4, 4 * STEP_SECONDS)])
+def test_text_that_is_held_comes_later_where_steps_take_longer(together: int, seconds: float):
+    env = simpy.Environment()
+    engine = SimulatedEngine(env, engine_times(4, shares=True, held_tokens=2), room_tokens=1)
+    requests = [SimulatedRequest(0, 100, 0.0) for _ in range(together)]
+    for each in requests:
+        engine.submit(each)
+    env.run()
+
+    assert [it.first_token for it in requests] == pytest.approx([3 * seconds] * together)
 
 
 def test_a_lost_replica_is_replaced_and_its_requests_are_answered_elsewhere():

@@ -29,6 +29,7 @@ class SimulatedRequest:
     output_tokens: int
     arrived: float
     first_token: float | None = None
+    """Its text may have been held back for some steps."""
     ended: float | None = None
     refused: bool = False
     generated: int = 0
@@ -52,6 +53,8 @@ class SimulatedEngine:
     """Their prompts are being computed."""
     _running: list[tuple[int, int, SimulatedRequest]] = field(default_factory=list)
     """A heap by the step in which each ends."""
+    _silent: list[tuple[int, int, SimulatedRequest]] = field(default_factory=list)
+    """A heap of those that run and had no text yet, by the step in which it comes."""
     _step: int = 0
     _order: Callable[[], int] = field(default_factory=lambda: count().__next__)
     _sleeps: simpy.Event | None = None
@@ -96,6 +99,7 @@ class SimulatedEngine:
         self._waiting.clear()
         self._joining.clear()
         self._running.clear()
+        self._silent.clear()
         if self._process.is_alive:
             self._process.interrupt("lost")
         return unfinished
@@ -143,16 +147,18 @@ class SimulatedEngine:
         self._step += 1
         for _ in range(done):
             request = self._joining.popleft()
-            if request.first_token is None:
-                request.first_token = self.env.now
             ends = self._step + request.output_tokens - request.generated - 1
+            if request.first_token is None:
+                text = min(self._step + self.times.held_tokens, ends)
+                heapq.heappush(self._silent, (text, self._order(), request))
             heapq.heappush(self._running, (ends, self._order(), request))
-        self._end_finished()
+        self._tell()
 
     def _decode(self) -> Generator[simpy.Event, Any, None]:
-        """Steps until one ends, or until the step in which somebody comes."""
+        """Steps until one ends or has its first text, or the step in which somebody comes."""
         seconds = self.times.step_seconds(len(self._running))
-        steps, began = self._running[0][0] - self._step, self.env.now
+        next_text = self._silent[0][0] if self._silent else math.inf
+        steps, began = int(min(self._running[0][0], next_text)) - self._step, self.env.now
         self._pace = began, seconds
         try:
             self._is_decoding = True
@@ -165,7 +171,7 @@ class SimulatedEngine:
             yield from self._pass(max(0.0, began + steps * seconds - self.env.now))
         self._pace = None
         self._step += steps
-        self._end_finished()
+        self._tell()
 
     def _pass(self, seconds: float) -> Generator[simpy.Event, Any, None]:
         began = self.env.now
@@ -174,7 +180,10 @@ class SimulatedEngine:
         finally:
             self.busy_seconds += self.env.now - began
 
-    def _end_finished(self) -> None:
+    def _tell(self) -> None:
+        """Whose first text and whose end came with this step; an end brings what was held back."""
+        while self._silent and self._silent[0][0] <= self._step:
+            heapq.heappop(self._silent)[2].first_token = self.env.now
         while self._running and self._running[0][0] <= self._step:
             request = heapq.heappop(self._running)[2]
             request.ended = self.env.now

@@ -74,8 +74,8 @@ class EngineTimes(_Record):
     """What a prompt token adds to the step that computes it."""
     overhead_seconds: float = Field(ge=0)
     """What an idle installation takes before the engine sees a request."""
-    held_seconds: float = Field(default=0.0, ge=0)
-    """From the first token to the first text: the output guard waits for the end of a word."""
+    held_tokens: int = Field(default=0, ge=0)
+    """After the first one, until the first text: the output guard waits for the end of a word."""
     sequences: PositiveInt
     """Answers side by side at most."""
     tokens: PositiveInt

@@ -211,9 +211,6 @@ class _Simulation:
         self._route(request)
         yield request.finished
         self._unanswered -= 1
-        if request.first_token is not None and request.ended is not None:
-            text = request.first_token + self._it.engine.held_seconds
-            request.first_token = min(text, request.ended)
 
     def _occupy(self, cores: simpy.Resource, seconds: float) -> Generator[simpy.Event, Any, None]:
         """Take a core for so long."""
