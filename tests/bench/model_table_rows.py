@@ -1,5 +1,6 @@
 """The rows of model_table: what became of each architecture, as figures, a page and a table."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ CELLS = {
 }
 WORKS, AFTER = "works", "needs "
 """What a cell says; `needs import` where an earlier cell failed."""
+WIDTH = 120
+"""Characters of a line of the page."""
 UNEXPLAINED = ("CHILD_DIED", "INTERNAL", "internal", "does not answer", "Traceback")
 """What stands in messages that say nothing of the model."""
 
@@ -89,7 +92,10 @@ def page(rows: Sequence[Row], commit: str) -> str:
     for row in rows:
         shown = [_mark(row.cells[name], messages) for name in CELLS]
         lines.append(f"| {row.architecture.name} | {' | '.join(shown)} |")
-    found = [f"{number}. `{message}`" for number, message in enumerate(messages, 1)]
+    found = [
+        textwrap.fill(f"{number}. `{message}`", WIDTH, subsequent_indent="   ")
+        for number, message in enumerate(messages, 1)
+    ]
     notes = ["", "✓ works; – needs a step that does not.", "", *found] if found else []
     return "\n".join([*lines, *notes, ""])
 
