@@ -36,6 +36,7 @@ MARKDOWN = [
     ),
 ]
 FIGURES = {
+    "docs/reference/model-table.md",
     "examples/README.md",
     "examples/safety-classifier/README.md",
     "tests/bench/README.md",
