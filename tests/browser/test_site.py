@@ -42,7 +42,7 @@ def url() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("start", "words", "found"),
     [
-        ("index.html", "checkpoint", "training"),
+        ("index.html", "checkpoint", "decisions/0061-checkpoints.html"),
         ("zh/index.html", "审核策略", "how-to/moderation-policy.html"),
     ],
 )
