@@ -160,6 +160,12 @@ def test_a_column_that_a_row_lacks_is_named_with_the_nearest_and_those_it_has(
     )
 
 
+def test_a_name_that_may_be_missing_is_not_blamed_for_another_fault() -> None:
+    template = "{% if hint is defined %}{{ hint }}{% endif %}{{ meta.sourc }}"
+    with pytest.raises(TemplateFailed, match="no attribute 'sourc'"):
+        rendered(template, {"question": "Why?", "meta": {"source": 1}})
+
+
 def test_a_template_sees_only_its_row_and_a_bare_name_is_a_column() -> None:
     row = {"q": " What? ", "n": 3, "list": ["a", "b"]}
 

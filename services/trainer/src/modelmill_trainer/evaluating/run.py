@@ -15,7 +15,12 @@ from modelmill_evaluation.scores import RowOutcome
 from modelmill_jobs.child import ChildFailure, ChildPort
 
 from modelmill_trainer.domain.child_requests import EvaluationRequest
-from modelmill_trainer.domain.evaluation_plan import MEAN, EvaluationPlan, Protected
+from modelmill_trainer.domain.evaluation_plan import (
+    DATASET_SUITE,
+    MEAN,
+    EvaluationPlan,
+    Protected,
+)
 from modelmill_trainer.evaluating.dataset_items import dataset_suite
 from modelmill_trainer.evaluating.figures import SIDES, MeasuredSuite, suite_figures
 from modelmill_trainer.evaluating.items import SCORE, WRITE, Item, Suite
@@ -249,9 +254,10 @@ def _suites(port: ChildPort, request: EvaluationRequest) -> list[Suite]:
         suites.append(task_suite(read_config(task.config), task.files, request.plan))
     empty = [suite for suite in suites if not suite.items]
     if empty:
-        reason = empty[0].first_skipped or "there are no rows"
-        remedy = "Mend the task's templates or its rows." if request.tasks else "Choose other rows."
-        raise ChildFailure("NO_ROWS", f"{empty[0].name} has no usable row: {reason}", remedy)
+        name, reason = empty[0].name, empty[0].first_skipped or "there are no rows"
+        is_task = name != DATASET_SUITE
+        remedy = "Correct the task's templates or its rows." if is_task else "Choose other rows."
+        raise ChildFailure("NO_ROWS", f"{name} has no usable row: {reason}", remedy)
     return suites
 
 

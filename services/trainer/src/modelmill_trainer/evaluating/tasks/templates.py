@@ -108,7 +108,9 @@ def rendered(template: str, row: Mapping[str, Any]) -> Any:
     except TemplateFailed:
         raise
     except UndefinedError as error:
-        missing = sorted(meta.find_undeclared_variables(_ENVIRONMENT.parse(template)) - row.keys())
+        names = meta.find_undeclared_variables(_ENVIRONMENT.parse(template)) - row.keys()
+        # Others may be missing on purpose, as in `{% if x is defined %}`.
+        missing = [name for name in names if str(error) == f"{name!r} is undefined"]
         raise (_no_column(missing[0], row) if missing else _failed(error)) from error
     # Any exception of an untrusted template is a fault of the template.
     except Exception as error:
