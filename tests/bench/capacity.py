@@ -13,7 +13,8 @@ has none. At 0.95 the goal is that the measured p95 lies between the 2.5th and 9
 that were predicted with arrivals of their own.
 
 `--keep` writes deploy/bench/operators.json, the service times and errors of each band into
-libs/capacity, and the report at scale that is made of them; eleven minutes on an idle machine.
+libs/capacity, and the report at scale that is made of them; eleven minutes on an idle machine. A
+run in which the machine's own speed changed by more than 15 % is not kept.
 """
 
 import argparse
@@ -57,6 +58,7 @@ from tests.bench.capacity_calibration import (
 from tests.bench.figures import Entry
 from tests.bench.harness import Run
 from tests.bench.kept_entries import keep_entries
+from tests.bench.machine_speed import unsteady, work_seconds
 from tests.bench.report import show
 from tests.bench.serving import serving
 from tests.bench.worker import running
@@ -154,6 +156,8 @@ class Validation:
     capacity: float
     """Measured, requests a second."""
     bands: Sequence[Band]
+    work_seconds: Sequence[float]
+    """Of the same computation, before each part and after the last."""
 
     def entries(self) -> list[Entry]:
         """Three of each band."""
@@ -233,6 +237,7 @@ async def validate(run: Run, durations: Durations, source: str) -> Validation:
         client = await stack.enter_async_context(running("arrivals_client"))
         load = Load(client, served, model.int8)
         run.say("service times")
+        work = [work_seconds()]
         calibration = await calibrate(
             load,
             long_seconds=durations.long,
@@ -242,16 +247,19 @@ async def validate(run: Run, durations: Durations, source: str) -> Validation:
         )
         run.progress.advance(run.task)
         run.say("what it can do")
+        work.append(work_seconds())
         full = await turn(load, SEQUENCES + WAITING_TOO, LONG, durations.capacity)
         capacity = full.prompts_per_second
         run.progress.advance(run.task)
         bands = []
         for number, share in enumerate(LOADS):
             run.say(f"{share:g} of it")
+            work.append(work_seconds())
             offered = _Offered(share, capacity * share, number, durations, calibration)
             bands.append(await offered.compare(load))
             run.progress.advance(run.task)
-    return Validation(calibration, capacity, bands)
+        work.append(work_seconds())
+    return Validation(calibration, capacity, bands, work)
 
 
 def _lengths(engine: EngineTimes) -> RequestLengths:
@@ -377,7 +385,9 @@ def main() -> int:
     print(f"steps {steps}")
     print(found.engine().model_dump_json(exclude={"steps", "bands"}))
     print([it.model_dump() for it in found.calibration.services])
-    if given.keep:
+    if why_not := unsteady(found.work_seconds):
+        print(f"not kept: {why_not}" if given.keep else why_not)
+    elif given.keep:
         keep(found)
     return 0 if all(line.met is not False for line in lines) else 1
 

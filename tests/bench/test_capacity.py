@@ -7,6 +7,7 @@ from modelmill_capacity.offered_load import OfferedRequest
 
 from tests.bench.capacity import Band, Figures, offered_to_both
 from tests.bench.capacity_calibration import Turn, service_times, step_times
+from tests.bench.machine_speed import unsteady
 
 STEPS = {1: 0.010, 2: 0.012, 4: 0.014, 8: 0.020, 16: 0.032}
 PROMPT, OVERHEAD = 0.005, 0.004
@@ -95,3 +96,11 @@ def test_a_refused_request_is_offered_with_the_tokens_that_it_asked_for() -> Non
         {"at": 1.0, "ended": None, "tokens": 0},
     ]
     assert offered_to_both(answers, [64, 30]) == [OfferedRequest(1.0, 30), OfferedRequest(2.0, 20)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steady"),
+    [([0.10, 0.11, 0.114], True), ([0.10, 0.12], False), ([0.5, 0.36], False)],
+)
+def test_a_machine_whose_speed_changed_is_told(seconds: list[float], steady: bool) -> None:
+    assert (unsteady(seconds) == "") is steady

@@ -47,3 +47,12 @@ def test_what_one_command_alone_needs_is_not_loaded_with_the_others():
 def test_the_version_is_said_without_a_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_app(["--version"]) == 0
     assert capsys.readouterr().out == f"mill {version('modelmill')}\n"
+
+
+def test_a_wrong_choice_is_answered_with_those_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run_app(["data", "create", "rows.csv", "--personal-data", "maks"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "mill: Invalid value for '--personal-data': 'maks' is not one of 'mask', "
+    )

@@ -151,7 +151,8 @@ def _lines_of(error: Exception) -> Iterator[str]:
     if isinstance(error, InvalidInputError):
         yield from map(_one_line, error.errors)
     elif isinstance(error, TyperException):
-        said = _one_line(error.format_message()).rstrip(".")
+        # Pydantic's own words, before what a choice of ours says.
+        said = _one_line(error.format_message().replace("Value error, ", "")).rstrip(".")
         asked = _asked_of(error)
         if getattr(error, "option_name", None) == "--state" and asked != "mill":
             yield f"--state stands before the command. Say: mill --state FOLDER {asked[5:]}"
