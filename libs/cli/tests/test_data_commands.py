@@ -91,9 +91,12 @@ class Gateway(ThreadingHTTPServer):
         self.asked: list[str] = []
         self.sent: list[dict[str, Any]] = []
         self.uploaded = b""
+        self.deleted: list[str] = []
         self.answers: dict[str, Any] = {
             **{f"/v1/datasets/{each}": dataset(each) for each in ("ds-1", "ds-2")},
             "/v1/files/file-1": {"id": "file-1", "filename": "a.csv"},
+            "/v1/datasets": {"data": [dataset("ds-1"), dataset("ds-2")], "has_more": False},
+            "/v1/models": {"data": [{"id": f"mv-{n}", "dataset_id": "ds-1"} for n in range(7)]},
             "/v1/datasets/ds-1/rows/7": {"provenance": [KEPT]},
             "/v1/datasets/ds-1/report": PAGE,
             "/v1/datasets/ds-1/comparison/ds-2": COMPARISON,
@@ -112,6 +115,10 @@ class _Handler(Handler):
         else:
             self.server.sent.append(json.loads(body))
         self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.server.deleted.append(self.path)
+        self.answer(b'{"deleted": true}')
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
@@ -157,6 +164,19 @@ def test_a_file_that_the_dataset_is_not_made_of_is_answered_with_its_files(gatew
     assert capsys.readouterr().err.split("mill: ")[1] == (
         "ds-1 has no file 'b.csv'. It is made of file-1 (a.csv), file-gone (deleted)\n"
     )
+
+
+def test_a_deletion_names_what_still_holds_the_rows(gateway, capsys):
+    assert run_app(["files", "delete", "file-1"]) == 0
+    assert capsys.readouterr().out == (
+        "file-1: deleted. Of it there are still datasets: ds-1, ds-2 (`mill data delete`)\n"
+    )
+    assert said(capsys, "delete", "ds-1") == (
+        "ds-1: deleted. Of it there are still models: mv-0, mv-1, mv-2, mv-3, mv-4 and 2 more"
+        " (`mill models delete`)\n"
+    )
+    assert said(capsys, "delete", "ds-2") == "ds-2: deleted\n"
+    assert gateway.deleted == ["/v1/files/file-1", "/v1/datasets/ds-1", "/v1/datasets/ds-2"]
 
 
 def test_personal_data_is_an_option_of_a_new_dataset_and_single_types_stand_above_it(gateway):
@@ -381,7 +401,7 @@ def test_a_report_is_written_whole_where_it_was_asked_for(gateway, capsys, tmp_p
 def test_an_unknown_dataset_ends_with_one_line_and_leaves_no_file(gateway, capsys, tmp_path: Path):
     for words in (("explain", "ds-9", "7"), ("report", "ds-9", "--output", f"{tmp_path}/page")):
         assert run_app(["data", *words]) == 2
-        assert capsys.readouterr().err.count("no such dataset") == 1
+        assert capsys.readouterr().err.count("no dataset 'ds-9'") == 1
     assert list(tmp_path.iterdir()) == []
 
 

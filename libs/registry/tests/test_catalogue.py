@@ -179,9 +179,6 @@ async def test_files_and_datasets_come_from_one_stream_and_a_deleted_file_stays_
 
     assert [file.file_id for file in files.list("acme")] == ["file-2"]
     assert files.get("acme", "file-2").filename == "2.csv"
-    assert files.get("acme", "file-1", include_deleted=True).deleted
-    with pytest.raises(NotFoundError):
-        files.get("rival", "file-1", include_deleted=True)
     assert [dataset.dataset_id for dataset in datasets.list("acme")] == ["ds-1"]
     assert datasets.get("acme", "ds-1").counts["train"] == 3
     assert files.list("rival") == datasets.list("rival") == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from modelmill_registry.errors import CorruptArtifactError
-from modelmill_registry.manifest import Edge, verify, walk
+from modelmill_registry.manifest import Edge, origin_of, verify, walk
 from modelmill_registry.verifying_store import VerifyingStore
 from modelmill_service_kit.errors import NotFoundError
 from registry_support.places import Place
@@ -67,3 +67,16 @@ def test_a_source_that_is_gone_is_not_found(
     place.delete(f"manifests/{chain['file'][7:]}.json")
     with pytest.raises(NotFoundError, match=chain["file"]):
         walk(store, chain["build"])
+
+
+def test_the_hub_of_a_base_is_told_though_the_dataset_is_erased(
+    store: VerifyingStore, folder_of: FolderOf
+) -> None:
+    origin = {"source": "hf://acme/base", "licence": "mit"}
+    base = store.commit(folder_of({"x": b"base"}), kind="model", form="x", attributes=origin)
+    rows = store.commit(folder_of({"x": b"rows"}), kind="dataset", form="x")
+    made_from = {"a-dataset": rows.digest, "base": base.digest}
+    adapter = store.commit(folder_of({"x": b"a"}), kind="model", form="x", made_from=made_from)
+    store.erase([rows.digest])
+
+    assert origin_of(store, adapter.digest) == origin

@@ -8,6 +8,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_DESIRED_STATE_CANCEL,
     JOB_DESIRED_STATE_PAUSE,
     JOB_STATUS_CANCELLED,
+    JOB_STATUS_FAILED,
     JOB_STATUS_SUCCEEDED,
     JobState,
 )
@@ -97,10 +98,10 @@ async def test_what_a_waiting_job_needs_stays_and_the_refusal_names_the_job(
         assert await delete_file(data_prep, file.file_id)
 
 
-async def test_a_job_that_was_accepted_as_its_file_was_deleted_runs(working_data_prep: Any) -> None:
-    file = await working_data_prep.upload(
-        [*ROWS, *({"q": f"more {n}", "a": "no"} for n in range(20))]
-    )
+async def test_a_job_that_was_accepted_as_its_file_was_deleted_fails_by_name(
+    working_data_prep: Any,
+) -> None:
+    file = await working_data_prep.upload(ROWS)
     await delete_file(working_data_prep, file.file_id)
     # As accepted a moment before the file was deleted.
     job = await JobQueue(working_data_prep.bus).submit(
@@ -116,7 +117,7 @@ async def test_a_job_that_was_accepted_as_its_file_was_deleted_runs(working_data
     )
     state = await working_data_prep.ended(job.job_id)
 
-    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    assert (state.status, state.error.code) == (JOB_STATUS_FAILED, "FILE_GONE")
 
 
 async def test_a_deleted_dataset_is_announced_once_as_retired_by_its_owner(data_prep: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a batch was accepted with is there for it."""
+"""A batch that was accepted as its input was deleted fails, and says why."""
 
 import pytest
 from gateway_support.batches import CHAT, batch_of, ended, line
@@ -9,7 +9,7 @@ from modelmill_jobs.submit import JobQueue
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def test_a_batch_that_was_accepted_as_its_file_was_deleted_is_answered(house: House):
+async def test_a_batch_that_was_accepted_as_its_file_was_deleted_fails_by_name(house: House):
     client = house.openai(tenant="early")
     stored = await batch_of(client, [line("only")])
     await client.files.delete(stored.id)
@@ -18,4 +18,6 @@ async def test_a_batch_that_was_accepted_as_its_file_was_deleted_is_answered(hou
     order = {"kind": "batch", "prefix": "batch", "tenant": "early", "requested_by": "ann"}
     job = await JobQueue(house.bus).submit(**order, idempotency_key="", spec=spec)
 
-    assert (await ended(client, job.job_id)).status == "completed"
+    batch = await ended(client, job.job_id)
+    assert batch.status == "failed"
+    assert [error.code for error in batch.errors.data] == ["input_gone"]

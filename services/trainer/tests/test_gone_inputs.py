@@ -1,8 +1,8 @@
-"""An evaluation that was accepted as its rows were deleted still finds them."""
+"""An evaluation that was accepted as its rows were deleted fails, and says why."""
 
 from typing import Any
 
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, DatasetRetired
 from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED
 from modelmill_service_kit.errors import NotFoundError
@@ -10,7 +10,7 @@ from modelmill_testkit.waiting import eventually
 from trainer_support.evaluations import Learned, create, evaluating
 
 
-async def test_an_accepted_evaluation_runs_though_its_dataset_was_deleted(
+async def test_an_accepted_evaluation_whose_dataset_was_deleted_fails_by_name(
     site: Any, toy_rows: Any
 ) -> None:
     async with evaluating(site, Learned(), role="serve"):
@@ -31,4 +31,5 @@ async def test_an_accepted_evaluation_runs_though_its_dataset_was_deleted(
     async with evaluating(site, Learned(), role="work"):
         state = await site.ended(accepted.job_id)
 
-    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    assert (state.status, state.error.code) == (JOB_STATUS_FAILED, "ROWS_GONE")
+    assert "'ds-toy' was retired" in state.error.message

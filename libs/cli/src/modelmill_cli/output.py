@@ -1,7 +1,7 @@
 """Output of commands: tables and lines for people, JSON for programs (`--json`)."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -65,6 +65,18 @@ def print_done(record: object, words: str, *, as_json: bool) -> None:
         print_json(record)
     else:
         Console(highlight=False).print(plain(words), soft_wrap=True)
+
+
+STAYING = 5
+"""Ids that are named after a deletion, at most."""
+
+
+def what_stays(ids: Sequence[str], things: str, command: str) -> str:
+    """What was made of a deleted thing and still holds what was in it; empty if nothing was."""
+    if not ids:
+        return ""
+    more = f" and {len(ids) - STAYING} more" if len(ids) > STAYING else ""
+    return f". Of it there are still {things}: {', '.join(ids[:STAYING])}{more} (`{command}`)"
 
 
 def _fields_of(record: Record) -> Iterable[tuple[str, object]]:

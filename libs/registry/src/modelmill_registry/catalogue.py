@@ -113,7 +113,7 @@ class DatasetCatalogue(ReadModel):
         """The dataset, if it is the tenant's or shared.
 
         Args:
-            include_retired: For a job that was accepted while the dataset was there.
+            include_retired: For what is told of it, whose bytes are erased.
 
         Raises:
             NotFoundError: There is none, it is another tenant's, or it is retired.
@@ -166,19 +166,14 @@ class FileCatalogue(ReadModel):
         super().__init__(bus, ("file.state.*",))
         self._files: dict[str, FileState] = {}
 
-    def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
+    def get(self, tenant: str, file_id: str) -> FileState:
         """The file, if it is the tenant's or shared.
-
-        Args:
-            include_deleted: For a job that was accepted while the file was there.
 
         Raises:
             NotFoundError: There is none, it is another tenant's, or it was deleted.
         """
         file = self._files.get(file_id)
-        if file is None or not visible_to(tenant, file.tenant):
-            raise self.missing(tenant, file_id)
-        if file.deleted and not include_deleted:
+        if file is None or file.deleted or not visible_to(tenant, file.tenant):
             raise self.missing(tenant, file_id)
         return file
 

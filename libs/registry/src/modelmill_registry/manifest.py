@@ -270,24 +270,33 @@ ORIGIN = ("source", "revision", "licence")
 
 
 def origin_of(store: ManifestSource, digest: str) -> dict[str, str]:
-    """Where the model that a version was made from came from; empty where that is not known."""
-    try:
-        for manifest in _chain(store.manifest, digest):
-            if manifest.kind == "model" and ORIGIN[0] in manifest.attributes:
-                return {
-                    name: str(manifest.attributes[name])
-                    for name in ORIGIN
-                    if name in manifest.attributes
-                }
-    except (NotFoundError, CorruptArtifactError):
-        pass  # a part of the chain is on another machine, or gone
+    """Where the model that a version was made from came from; empty where that is not known.
+
+    Erased datasets, and whatever else of the chain is not here, are passed over.
+    """
+
+    def found(digest: str) -> Manifest | None:
+        try:
+            return store.manifest(digest)
+        except (NotFoundError, CorruptArtifactError):
+            return None
+
+    for manifest in _chain(found, digest):
+        if manifest.kind == "model" and ORIGIN[0] in manifest.attributes:
+            return {
+                name: str(manifest.attributes[name])
+                for name in ORIGIN
+                if name in manifest.attributes
+            }
     return {}
 
 
-def _chain(read: Callable[[str], Manifest], digest: str) -> Iterator[Manifest]:
+def _chain(read: Callable[[str], Manifest | None], digest: str) -> Iterator[Manifest]:
     waiting, met = deque([digest]), {digest}
     while waiting:
         manifest = read(waiting.popleft())
+        if manifest is None:
+            continue
         yield manifest
         for _, source in sorted(manifest.made_from.items()):
             if source not in met:

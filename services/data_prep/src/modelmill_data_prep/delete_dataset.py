@@ -1,4 +1,4 @@
-"""Use cases: retire a dataset, and delete a file."""
+"""Use cases: delete a dataset, and delete a file. `EraseDeleted` erases their bytes."""
 
 from modelmill.registry.v1.model_events_pb2 import DatasetRetired
 from modelmill_job_index.unfinished import UnfinishedJobs
@@ -9,17 +9,14 @@ from modelmill_data_prep.records import DatasetRecords, FileRecords
 
 
 class DeleteDataset:
-    """Retires datasets; artifacts stay in the store, so that accepted jobs can still run.
-
-    That includes a job accepted between the check and the announcement.
-    """
+    """Deletes datasets; a job accepted between the check and the announcement fails."""
 
     def __init__(self, datasets: DatasetRecords, jobs: UnfinishedJobs) -> None:
         self._datasets = datasets
         self._jobs = jobs
 
     async def __call__(self, *, tenant: str, dataset_id: str, requested_by: str) -> int:
-        """Retire; returns the sequence of the announcement.
+        """Announce that it is retired; returns the sequence of the announcement.
 
         Raises:
             NotFoundError: It is unknown, retired, or another tenant's.
@@ -37,7 +34,7 @@ class DeleteDataset:
 
 
 class DeleteFile:
-    """Deletes files; a job accepted concurrently still runs."""
+    """Deletes files; a job accepted between the check and the record fails."""
 
     def __init__(self, files: FileRecords, jobs: UnfinishedJobs) -> None:
         self._files = files
@@ -45,8 +42,6 @@ class DeleteFile:
 
     async def __call__(self, *, tenant: str, file_id: str) -> int:
         """Mark the file as deleted; durable on return.
-
-        The bytes stay in the store, as datasets reference them for provenance.
 
         Raises:
             NotFoundError: It is unknown, deleted, or another tenant's.

@@ -39,6 +39,7 @@ from modelmill_data_prep.create_dataset import CreateDataset
 from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
 from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, DataPrepUseCases
 from modelmill_data_prep.entrypoints.jobs import DatasetHandler
+from modelmill_data_prep.erase_deleted import EraseDeleted
 from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.make_dataset import MakeDataset, RayCluster
 from modelmill_data_prep.model_requests import MODELS_UNAVAILABLE
@@ -118,8 +119,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.run()) for each in parts.followed]
             if settings.role != "work":
-                following.append(tasks.create_task(unfinished.run()))
-                following.append(tasks.create_task(_eraser(settings, parts).run()))
+                erasers = _eraser(settings, parts), EraseDeleted(bus, parts.store)
+                following += [tasks.create_task(each.run()) for each in (unfinished, *erasers)]
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, parts).run(stopping))
             if await caught_up(parts.followed, stopping):

@@ -131,7 +131,7 @@ class MakeDataset:
         """Source files, evaluation files, and the base model for token ids."""
         wanted = [*source_file_ids(spec), *spec.duplicates.evaluation_file_ids]
         try:
-            files = [await self._files.get(tenant, each, include_deleted=True) for each in wanted]
+            files = [await self._files.get(tenant, each) for each in wanted]
         except NotFoundError as error:
             raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
         try:

@@ -66,17 +66,14 @@ class FileRecords:
             except StaleWriteError:
                 continue  # changed concurrently: read again
 
-    async def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
+    async def get(self, tenant: str, file_id: str) -> FileState:
         """The newest record of a file that the tenant may use.
-
-        Args:
-            include_deleted: For jobs accepted before the file was deleted.
 
         Raises:
             NotFoundError: It is unknown, deleted, or another tenant's.
             UnavailableError: The bus does not answer.
         """
-        return (await self._stored(tenant, file_id, include_deleted)).body
+        return (await self._stored(tenant, file_id)).body
 
     async def list(self, tenant: str) -> list[FileState]:
         """Files that the tenant may use, newest first."""
@@ -88,13 +85,11 @@ class FileRecords:
         folder = await asyncio.to_thread(self._store.materialise, file.digest)
         return folder / CONTENT
 
-    async def _stored(
-        self, tenant: str, file_id: str, include_deleted: bool = False
-    ) -> Stored[FileState]:
+    async def _stored(self, tenant: str, file_id: str) -> Stored[FileState]:
         # A malformed id must not become part of a subject.
         if TOKEN.fullmatch(file_id):
             stored = await self._bus.last(file_state(file_id), FileState)
-            is_there = stored is not None and (include_deleted or not stored.body.deleted)
+            is_there = stored is not None and not stored.body.deleted
             if stored and is_there and visible_to(tenant, stored.body.tenant):
                 return stored
         raise self._catalogue.missing(tenant, file_id)

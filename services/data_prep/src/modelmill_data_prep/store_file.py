@@ -86,16 +86,16 @@ class StoreFile:
             UnavailableError: The bus does not answer. Nothing was stored.
         """
         file_format = check_header(filename, purpose)
+        file_id = file_id or f"file-{uuid.uuid4().hex}"
         if not self._free_uploads:
             raise NoCapacityError("too many uploads run. Retry later", retry_after_seconds=5.0)
         self._free_uploads -= 1
         try:
-            encoding = UTF8 if purpose in _OF_REQUESTS else ""
-            manifest = await self._keep(chunks, file_format, filename, encoding)
+            manifest = await self._keep(chunks, file_format, filename, purpose, file_id)
         finally:
             self._free_uploads += 1
         file = FileState(
-            file_id=file_id or f"file-{uuid.uuid4().hex}",
+            file_id=file_id,
             tenant=tenant,
             filename=filename,
             purpose=purpose,
@@ -108,14 +108,24 @@ class StoreFile:
         return file
 
     async def _keep(
-        self, chunks: AsyncIterator[bytes], file_format: FileFormat, filename: str, encoding: str
+        self,
+        chunks: AsyncIterator[bytes],
+        file_format: FileFormat,
+        filename: str,
+        purpose: str,
+        file_id: str,
     ) -> Manifest:
-        """Spool and commit, as the one file of an artifact."""
+        """Spool and commit, as the one file of an artifact.
+
+        Its id among the attributes makes the artifact its own, so that it stays when another file
+        of the same content is deleted.
+        """
         # Unbuffered, so that the inspector and the store read what was written.
         with (
             TemporaryDirectory(dir=self._spool) as folder,
             (Path(folder) / CONTENT).open("xb", buffering=0) as file,
         ):
+            encoding = UTF8 if purpose in _OF_REQUESTS else ""
             await self._receive(chunks, file, file_format, filename, encoding)
             if file_format not in PLAIN_FORMATS:
                 await self._inspector.check_opening(Path(folder) / CONTENT, file_format)
@@ -124,7 +134,7 @@ class StoreFile:
                 Path(folder),
                 kind="file",
                 form=file_format.replace(".", "-"),
-                attributes={"filename": filename},
+                attributes={"filename": filename, "file_id": file_id},
             )
 
     async def _receive(

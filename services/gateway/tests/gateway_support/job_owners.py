@@ -1,7 +1,7 @@
 """The services behind the gateway that own jobs: real gRPC, real jobs, and nobody who works."""
 
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep_pb
@@ -108,8 +108,7 @@ class FakeDataPrep(FakeUploads, FakeDatasetPairs):
     async def DownloadFile(
         self, request: data_prep_pb.DownloadFileRequest, context: Any
     ) -> AsyncIterator[data_prep_pb.DownloadFileResponse]:
-        files = self._files | (self._deleted if request.include_deleted else {})
-        _, content = self._file(request.tenant, request.file_id, files)
+        _, content = self._file(request.tenant, request.file_id)
         for start in range(0, len(content), 1000):
             yield data_prep_pb.DownloadFileResponse(chunk=content[start : start + 1000])
 
@@ -202,13 +201,8 @@ class FakeDataPrep(FakeUploads, FakeDatasetPairs):
         file = self._files.get(file_id)
         return file[0].tenant if file is not None else None
 
-    def _file(
-        self,
-        tenant: str,
-        file_id: str,
-        files: Mapping[str, tuple[FileState, bytes]] | None = None,
-    ) -> tuple[FileState, bytes]:
-        file = (self._files if files is None else files).get(file_id)
+    def _file(self, tenant: str, file_id: str) -> tuple[FileState, bytes]:
+        file = self._files.get(file_id)
         if file is None or file[0].tenant != tenant:
             raise NotFoundError(f"no file {file_id!r}")
         return file

@@ -221,10 +221,8 @@ class BuildModel:
     async def _dataset(self, tenant: str, spec: BuildSpec) -> DatasetReady | None:
         if not spec.dataset_id:
             return None
-        # Also a retired one: the dataset existed when the job was accepted.
         return await self._datasets.look(
-            lambda: self._datasets.get(tenant, spec.dataset_id, include_retired=True),
-            DATASET_READY,
+            lambda: self._datasets.get(tenant, spec.dataset_id), DATASET_READY
         )
 
     def _child_request(self, spec: BuildSpec, inputs: BuildInputs) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class CheckEvaluationSpec:
         """Rows of the dataset that a validated spec reads, at most; 0 without a dataset."""
         if not spec.dataset_id:
             return 0
-        dataset = self._datasets.get(tenant, spec.dataset_id, include_retired=True)
+        dataset = self._datasets.get(tenant, spec.dataset_id)
         return min(dataset.counts.get(spec.split, spec.max_rows), spec.max_rows)
 
     async def _check_model(

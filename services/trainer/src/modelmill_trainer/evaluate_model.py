@@ -167,15 +167,11 @@ class EvaluateModel:
         if not spec.dataset_id:
             return None
         return await self._datasets.look(
-            lambda: self._datasets.get(tenant, spec.dataset_id, include_retired=True),
-            DATASET_READY,
+            lambda: self._datasets.get(tenant, spec.dataset_id), DATASET_READY
         )
 
     async def _file_digest(self, tenant: str, file_id: str) -> str:
-        file = await self._files.look(
-            lambda: self._files.get(tenant, file_id, include_deleted=True)
-        )
-        return file.digest
+        return (await self._files.look(lambda: self._files.get(tenant, file_id))).digest
 
     def _request(
         self,

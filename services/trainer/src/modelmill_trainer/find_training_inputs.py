@@ -78,7 +78,7 @@ class FindTrainingInputs:
         """False while a dataset job is still running."""
         for role in (TRAINING, VALIDATION):
             dataset_id, job_id = ids_of(spec, role)
-            if not job_id or self._is_known(tenant, dataset_id):
+            if not job_id or self._datasets.was_announced(dataset_id):
                 continue
             state = await self._jobs.state(job_id)
             if state is None or state.status not in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED):
@@ -120,21 +120,12 @@ class FindTrainingInputs:
         dataset_id, job_id = ids_of(spec, role)
         try:
             return await self._datasets.look(
-                lambda: self._known_dataset(tenant, dataset_id), DATASET_READY
+                lambda: self._datasets.get(tenant, dataset_id), DATASET_READY
             )
-        except NotFoundError:
+        except NotFoundError as error:
+            if self._datasets.was_announced(dataset_id):
+                raise JobFailed("DATASET_GONE", error.message, "Make it again.") from None
             raise await self._no_dataset(dataset_id, job_id) from None
-
-    def _known_dataset(self, tenant: str, dataset_id: str) -> DatasetReady:
-        # Retired ones too: the dataset existed when the job was accepted.
-        return self._datasets.get(tenant, dataset_id, include_retired=True)
-
-    def _is_known(self, tenant: str, dataset_id: str) -> bool:
-        try:
-            self._known_dataset(tenant, dataset_id)
-        except NotFoundError:
-            return False
-        return True
 
     async def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
         if not spec.teacher_version_id:

@@ -26,6 +26,7 @@ from modelmill_cli.output import (
     print_facts,
     print_json,
     print_list,
+    what_stays,
 )
 from modelmill_cli.row_words import said_of
 from modelmill_cli.short_ids import DATASET, NOT_FOUND
@@ -134,10 +135,12 @@ def show(context: typer.Context, dataset: Id, as_json: AsJson = False) -> None:
 
 @app.command()
 def delete(context: typer.Context, dataset: Id, as_json: AsJson = False) -> None:
-    """Delete a dataset; one that a job still reads stays."""
+    """Delete a dataset with its rows; models that were trained on it stay, and are named."""
     with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
-        print_done(client.datasets.delete(dataset), f"{dataset}: deleted", as_json=as_json)
+        made = [each["id"] for each in client.models.list() if each.get("dataset_id") == dataset]
+        words = f"{dataset}: deleted{what_stays(made, 'models', 'mill models delete')}"
+        print_done(client.datasets.delete(dataset), words, as_json=as_json)
 
 
 @app.command()

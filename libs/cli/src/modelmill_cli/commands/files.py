@@ -9,7 +9,14 @@ from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from modelmill_service_kit.nearest import did_you_mean_file
 
 from modelmill_cli.gateway import connect
-from modelmill_cli.output import AsJson, Columns, print_done, print_facts, print_list
+from modelmill_cli.output import (
+    AsJson,
+    Columns,
+    print_done,
+    print_facts,
+    print_list,
+    what_stays,
+)
 from modelmill_cli.short_ids import FILE
 from modelmill_cli.tables import data_size
 
@@ -17,7 +24,8 @@ app = typer.Typer(no_args_is_help=True, help="Manage uploaded files.")
 
 Purpose = Literal["fine-tune", "batch", "evals", "user_data"]
 FileId = Annotated[
-    str, typer.Argument(metavar="FILE", help="A file, file-..., or how its id begins.")
+    str,
+    typer.Argument(metavar="FILE", help="A file, file-...; how its id begins; or its name."),
 ]
 COLUMNS: Columns = {
     "file": lambda file: file["id"],
@@ -67,10 +75,12 @@ def show(context: typer.Context, file_id: FileId, as_json: AsJson = False) -> No
 
 @app.command()
 def delete(context: typer.Context, file_id: FileId, as_json: AsJson = False) -> None:
-    """Delete a file: nothing new is made of it. Datasets made of it and its bytes on disk stay."""
+    """Delete a file with its content; datasets that were made of it stay, and are named."""
     with connect(context.obj) as client:
         file_id = FILE.full_id(client, file_id)
-        print_done(client.files.delete(file_id), f"{file_id}: deleted", as_json=as_json)
+        made = [each["id"] for each in client.datasets.list() if file_id in each["file_ids"]]
+        words = f"{file_id}: deleted{what_stays(made, 'datasets', 'mill data delete')}"
+        print_done(client.files.delete(file_id), words, as_json=as_json)
 
 
 @app.command()

@@ -88,9 +88,7 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
         self, request: pb.DownloadFileRequest, context: Context
     ) -> AsyncIterator[pb.DownloadFileResponse]:
         tenant = token(request.tenant, "tenant")
-        file = await self._use_cases.files.get(
-            tenant, request.file_id, include_deleted=request.include_deleted
-        )
+        file = await self._use_cases.files.get(tenant, request.file_id)
         path = await self._use_cases.files.content(file)
         async for chunk in _read(path):
             yield pb.DownloadFileResponse(chunk=chunk)

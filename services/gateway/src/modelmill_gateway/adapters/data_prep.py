@@ -116,17 +116,9 @@ class GrpcDataPrep:
             request = pb.ListFilesRequest(tenant=tenant)
             return (await self._stub.ListFiles(request, timeout=CALL_SECONDS)).files
 
-    def content(
-        self, *, tenant: str, file_id: str, include_deleted: bool = False
-    ) -> AsyncIterator[bytes]:
-        """The file's bytes as they come. Raises NotFoundError on the first step.
-
-        Args:
-            include_deleted: for a job that was accepted while the file was there.
-        """
-        request = pb.DownloadFileRequest(
-            tenant=tenant, file_id=file_id, include_deleted=include_deleted
-        )
+    def content(self, *, tenant: str, file_id: str) -> AsyncIterator[bytes]:
+        """The file's bytes as they come. Raises NotFoundError on the first step."""
+        request = pb.DownloadFileRequest(tenant=tenant, file_id=file_id)
         return downloaded(self._stub.DownloadFile, request, PEER)
 
     async def delete_file(self, *, tenant: str, file_id: str) -> int:

@@ -124,9 +124,7 @@ class AnswerBatch:
         path = job.folder / "input.jsonl"
         try:
             with path.open("wb") as input_file:
-                content = self._files.content(
-                    tenant=job.tenant, file_id=spec.input_file_id, include_deleted=True
-                )
+                content = self._files.content(tenant=job.tenant, file_id=spec.input_file_id)
                 async for chunk in content:
                     input_file.write(chunk)
         except NotFoundError as error:

@@ -162,7 +162,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("POST", "", "upload_file", "Upload a file."),
         ("GET", "", "list_files", "List files."),
         ("GET", "/{file_id}", "get_file", "Get a file's record."),
-        ("DELETE", "/{file_id}", "delete_file", "Delete a file."),
+        ("DELETE", "/{file_id}", "delete_file", "Delete a file with its content."),
         ("GET", "/{file_id}/content", "get_content", "Download a file."),
     ),
     (FILES, "/v1/uploads", NO_MODELS): (
@@ -178,7 +178,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
     (DATASETS, "/v1/datasets", NO_MODELS): (
         ("GET", "", "list_datasets", "List datasets."),
         ("GET", "/{dataset_id}", "get_dataset", "Get a dataset."),
-        ("DELETE", "/{dataset_id}", "delete_dataset", "Delete a dataset."),
+        ("DELETE", "/{dataset_id}", "delete_dataset", "Delete a dataset with its rows."),
         ("GET", "/{dataset_id}/rows/{line}", "explain_row", "Get the provenance of a source row."),
         ("GET", "/{dataset_id}/diff/{other_dataset_id}", "diff_datasets", "Compare two datasets."),
         ("GET", "/{dataset_id}/report", "get_report", "Get a dataset's report as JSON or HTML."),

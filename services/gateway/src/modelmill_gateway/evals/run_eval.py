@@ -90,9 +90,7 @@ class RunEval:
         path = job.folder / "rows.jsonl"
         try:
             with path.open("wb") as written:
-                content = self._files.content(
-                    tenant=job.tenant, file_id=spec.file_id, include_deleted=True
-                )
+                content = self._files.content(tenant=job.tenant, file_id=spec.file_id)
                 async for chunk in content:
                     written.write(chunk)
             return await asyncio.to_thread(_read, path, spec.item_schema)

@@ -18,6 +18,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -240,8 +245,16 @@ class DownloadFileRequest(_message.Message):
     """Owner."""
     file_id: _builtins.str
     """The file."""
-    include_deleted: _builtins.bool
-    """Also a deleted one: for a job that was accepted while the file was there."""
+    @_builtins.property
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_deleted(self) -> _builtins.bool:
+        """Not read any more: a deleted file has no bytes."""
+
+    @include_deleted.setter
+    @_deprecated("""This field has been marked as deprecated using proto field options.""")
+    def include_deleted(self, value: _builtins.bool) -> None:
+        """Not read any more: a deleted file has no bytes."""
+
     def __init__(
         self,
         *,
@@ -915,7 +928,7 @@ Global___SplitShares: _TypeAlias = SplitShares  # noqa: Y015
 
 @_typing.final
 class DeleteFileRequest(_message.Message):
-    """Asks for a file to be taken out of use."""
+    """Asks for a file to be deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -941,7 +954,7 @@ Global___DeleteFileRequest: _TypeAlias = DeleteFileRequest  # noqa: Y015
 
 @_typing.final
 class DeleteFileResponse(_message.Message):
-    """The file is out of use."""
+    """The file is deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -963,7 +976,7 @@ Global___DeleteFileResponse: _TypeAlias = DeleteFileResponse  # noqa: Y015
 
 @_typing.final
 class DeleteDatasetRequest(_message.Message):
-    """Asks for a dataset to be taken out of use."""
+    """Asks for a dataset to be deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -993,7 +1006,7 @@ Global___DeleteDatasetRequest: _TypeAlias = DeleteDatasetRequest  # noqa: Y015
 
 @_typing.final
 class DeleteDatasetResponse(_message.Message):
-    """The dataset is out of use."""
+    """The dataset is deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -272,7 +272,7 @@ class DataPrepServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFile(self, request, context):
-        """Takes a file out of use. Datasets made from it stay; its id is never used again.
+        """Deletes a file; its content is erased soon after. Datasets made from it stay; its id is never used again.
 
         NOT_FOUND: unknown, deleted, or another tenant's.
         FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
@@ -282,7 +282,7 @@ class DataPrepServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
+        """Deletes a dataset and says dataset.retired; its rows are erased soon after. Models trained on it stay.
 
         NOT_FOUND: unknown, retired, or another tenant's.
         FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.

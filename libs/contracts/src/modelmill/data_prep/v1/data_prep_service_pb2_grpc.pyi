@@ -118,13 +118,13 @@ class DataPrepServiceStub:
     NOT_FOUND: the dataset is unknown, or another tenant's, or its job failed before rows were looked at.
     """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteFileRequest, _data_prep_service_pb2.DeleteFileResponse]
-    """Takes a file out of use. Datasets made from it stay; its id is never used again.
+    """Deletes a file; its content is erased soon after. Datasets made from it stay; its id is never used again.
 
     NOT_FOUND: unknown, deleted, or another tenant's.
     FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteDatasetRequest, _data_prep_service_pb2.DeleteDatasetResponse]
-    """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
+    """Deletes a dataset and says dataset.retired; its rows are erased soon after. Models trained on it stay.
 
     NOT_FOUND: unknown, retired, or another tenant's.
     FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
@@ -220,13 +220,13 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
     NOT_FOUND: the dataset is unknown, or another tenant's, or its job failed before rows were looked at.
     """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteFileRequest, _data_prep_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
-    """Takes a file out of use. Datasets made from it stay; its id is never used again.
+    """Deletes a file; its content is erased soon after. Datasets made from it stay; its id is never used again.
 
     NOT_FOUND: unknown, deleted, or another tenant's.
     FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteDatasetRequest, _data_prep_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
-    """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
+    """Deletes a dataset and says dataset.retired; its rows are erased soon after. Models trained on it stay.
 
     NOT_FOUND: unknown, retired, or another tenant's.
     FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
@@ -415,7 +415,7 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _data_prep_service_pb2.DeleteFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_data_prep_service_pb2.DeleteFileResponse, _abc.Awaitable[_data_prep_service_pb2.DeleteFileResponse]]:
-        """Takes a file out of use. Datasets made from it stay; its id is never used again.
+        """Deletes a file; its content is erased soon after. Datasets made from it stay; its id is never used again.
 
         NOT_FOUND: unknown, deleted, or another tenant's.
         FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
@@ -427,7 +427,7 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _data_prep_service_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_data_prep_service_pb2.DeleteDatasetResponse, _abc.Awaitable[_data_prep_service_pb2.DeleteDatasetResponse]]:
-        """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
+        """Deletes a dataset and says dataset.retired; its rows are erased soon after. Models trained on it stay.
 
         NOT_FOUND: unknown, retired, or another tenant's.
         FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.

@@ -1487,7 +1487,7 @@ Global___DownloadFileResponse: _TypeAlias = DownloadFileResponse  # noqa: Y015
 
 @_typing.final
 class DeleteFileRequest(_message.Message):
-    """Asks for a file to be taken out of use."""
+    """Asks for a file to be deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -2024,7 +2024,7 @@ Global___GetDatasetResponse: _TypeAlias = GetDatasetResponse  # noqa: Y015
 
 @_typing.final
 class DeleteDatasetRequest(_message.Message):
-    """Asks for a dataset to be taken out of use."""
+    """Asks for a dataset to be deleted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

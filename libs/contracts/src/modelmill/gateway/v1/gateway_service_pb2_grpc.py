@@ -473,7 +473,7 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFile(self, request, context):
-        """Takes a file out of use.
+        """Deletes a file, and its content soon after.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: queued, running or paused jobs need it; the message names them.
         """
@@ -554,7 +554,7 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDataset(self, request, context):
-        """Takes a dataset out of use. Models that were trained on it stay.
+        """Deletes a dataset, and its rows soon after. Models that were trained on it stay.
 
         NOT_FOUND: unknown, or not ready. FAILED_PRECONDITION: queued, running or paused jobs need it; the message
         names them.

@@ -111,7 +111,7 @@ class GatewayServiceStub:
     NOT_FOUND: unknown.
     """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteFileRequest, _gateway_service_pb2.DeleteFileResponse]
-    """Takes a file out of use.
+    """Deletes a file, and its content soon after.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: queued, running or paused jobs need it; the message names them.
     """
@@ -155,7 +155,7 @@ class GatewayServiceStub:
     NOT_FOUND: unknown.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteDatasetRequest, _gateway_service_pb2.DeleteDatasetResponse]
-    """Takes a dataset out of use. Models that were trained on it stay.
+    """Deletes a dataset, and its rows soon after. Models that were trained on it stay.
 
     NOT_FOUND: unknown, or not ready. FAILED_PRECONDITION: queued, running or paused jobs need it; the message
     names them.
@@ -366,7 +366,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     NOT_FOUND: unknown.
     """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteFileRequest, _gateway_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
-    """Takes a file out of use.
+    """Deletes a file, and its content soon after.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: queued, running or paused jobs need it; the message names them.
     """
@@ -410,7 +410,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     NOT_FOUND: unknown.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteDatasetRequest, _gateway_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
-    """Takes a dataset out of use. Models that were trained on it stay.
+    """Deletes a dataset, and its rows soon after. Models that were trained on it stay.
 
     NOT_FOUND: unknown, or not ready. FAILED_PRECONDITION: queued, running or paused jobs need it; the message
     names them.
@@ -726,7 +726,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.DeleteFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.DeleteFileResponse, _abc.Awaitable[_gateway_service_pb2.DeleteFileResponse]]:
-        """Takes a file out of use.
+        """Deletes a file, and its content soon after.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: queued, running or paused jobs need it; the message names them.
         """
@@ -824,7 +824,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.DeleteDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.DeleteDatasetResponse, _abc.Awaitable[_gateway_service_pb2.DeleteDatasetResponse]]:
-        """Takes a dataset out of use. Models that were trained on it stay.
+        """Deletes a dataset, and its rows soon after. Models that were trained on it stay.
 
         NOT_FOUND: unknown, or not ready. FAILED_PRECONDITION: queued, running or paused jobs need it; the message
         names them.
