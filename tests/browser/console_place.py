@@ -99,3 +99,11 @@ def record_usage(gateway: LiveGateway, tenant: str, at: float, **fields: Any) ->
     batch = UsageBatch(tenant=tenant, requests=[record])
     subject = usage_recorded(tenant)
     gateway.run(gateway.house.bus.publish(subject, batch, msg_id=request_id))
+
+
+def confirm(page: Page, label: str, question: str = "") -> None:
+    """Press a button that asks, and say yes."""
+    page.get_by_role("button", name=label, exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(question)
+    dialog.get_by_role("button", name=label, exact=True).click()

@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import HOSTILE
-from tests.browser.console_place import ask, open_place
+from tests.browser.console_place import ask, complaints, confirm, open_place
 from tests.browser.live_gateway import LiveGateway
 from tests.browser.watched_page import WatchedPage
 
@@ -62,3 +62,15 @@ def test_a_name_that_is_taken_is_refused_in_the_words_of_the_api(
     page.get_by_role("button", name="Create tenant").click()
 
     expect(page.get_by_role("alert")).to_contain_text("taken")
+
+
+def test_a_tenant_is_deleted_after_a_question(watched: WatchedPage, gateway: LiveGateway):
+    operator = gateway.token(**OPERATOR)
+    ask(gateway, operator, "POST", "/v1/tenants", name="leaving")
+    page = open_place(watched, gateway, "/tenants/leaving", operator)
+    confirm(page, "Delete", "with all that it has")
+
+    expect(page.get_by_text("being deleted")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete", exact=True)).to_have_count(0)
+    assert ask(gateway, operator, "GET", "/v1/tenants/leaving")["status"] == "deleting"
+    assert complaints(watched) == []

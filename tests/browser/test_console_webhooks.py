@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 from modelmill_gateway.domain.webhooks import EVENT_TYPES
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.console_place import ask, complaints, open_place
+from tests.browser.console_place import ask, complaints, confirm, open_place
 from tests.browser.live_gateway import LiveGateway, built_console, live_gateway
 from tests.browser.watched_page import WatchedPage
 
@@ -35,11 +35,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
     settings = {"console_folder": built_console(), "webhook_allow_private": True}
     with live_gateway(tmp_path_factory.mktemp("gateway"), **settings) as running:
         yield running
-
-
-def confirm(page: Page, label: str) -> None:
-    page.get_by_role("button", name=label, exact=True).click()
-    page.get_by_role("dialog").get_by_role("button", name=label, exact=True).click()
 
 
 def test_an_endpoint_is_made_with_the_events_that_were_chosen_and_its_secret_shown_once(
@@ -95,4 +90,23 @@ def test_an_endpoint_gets_a_new_secret_and_is_deleted_after_questions(
     expect(page.get_by_role("heading", name="Webhooks")).to_be_visible()
     expect(page.get_by_text("There are no webhooks")).to_be_visible()
     assert ask(gateway, token, "GET", "/v1/webhooks")["data"] == []
+    assert complaints(watched) == []
+
+
+def test_an_endpoint_is_given_another_address_and_other_events(
+    watched: WatchedPage, gateway: LiveGateway
+):
+    token = gateway.token(tenant="moved")
+    made = ask(gateway, token, "POST", "/v1/webhooks", url=HOOK, events=["model.ready"])
+    page = open_place(watched, gateway, f"/webhooks/{made['id']}", token)
+    page.get_by_text("Change webhook", exact=True).click()
+    expect(page.get_by_label("URL of the endpoint")).to_have_value(HOOK)
+    expect(page.get_by_role("checkbox", checked=True)).to_have_count(1)
+    page.get_by_label("URL of the endpoint").fill(f"{HOOK}/2")
+    page.get_by_label("job.failed", exact=True).check()
+    page.get_by_role("button", name="Save changes").click()
+
+    expect(page.get_by_text("job.failed, model.ready")).to_be_visible()
+    changed = ask(gateway, token, "GET", f"/v1/webhooks/{made['id']}")
+    assert (changed["url"], changed["events"]) == (f"{HOOK}/2", ["job.failed", "model.ready"])
     assert complaints(watched) == []

@@ -24,6 +24,8 @@ export interface LongList<T> extends Loaded<T[]> {
 interface Rest<T> {
   path: string;
   items: T[];
+  /** Ids of the first page, as it was last. */
+  first?: string[];
   /** Behind which the next page begins; null at the end, undefined where the first page ends. */
   after?: string | null;
 }
@@ -51,7 +53,7 @@ export function useListOf<T extends Item>(path: string, order: Order<T>, seconds
 
   // What falls off the first page when new items come is kept.
   useEffect(() => {
-    if (first.data) setRest((old) => joined(old.path === path ? old : { path, items: [] }, first.data?.data ?? [], order));
+    if (first.data) setRest((old) => renewed(old.path === path ? old : { path, items: [] }, first.data, order));
   }, [first.data]);
 
   async function more() {
@@ -64,8 +66,24 @@ export function useListOf<T extends Item>(path: string, order: Order<T>, seconds
     }
   }
 
-  const data = first.data && joined(known, first.data.data, order).items;
+  const data = first.data && renewed(known, first.data, order).items;
   return { data, error: first.error ?? error, reload: first.reload, hasMore: Boolean(after), more: () => void more() };
+}
+
+/** With a first page that was asked for again: what should stand on it and does not was deleted. */
+function renewed<T extends Item>(rest: Rest<T>, first: Page<T> | null, order: Order<T>): Rest<T> {
+  const [before, now] = [rest.first ?? [], first?.data.map(idOf) ?? []];
+  const left = before.findLastIndex((id) => now.includes(id));
+  // What stood behind the last that is left was pushed off the page, unless others stand there now.
+  const isShort = !first?.has_more || (left >= 0 && now.at(-1) !== before[left]);
+  const stood = isShort ? before : before.slice(0, left + 1);
+  const gone = new Set(stood.filter((id) => !now.includes(id)));
+  const items = rest.items.filter((item) => !gone.has(item.id));
+  return { ...joined({ ...rest, items }, first?.data ?? [], order), first: now };
+}
+
+function idOf(item: Item): string {
+  return item.id;
 }
 
 function joined<T extends Item>(rest: Rest<T>, newer: T[], order: Order<T>): Rest<T> {

@@ -148,6 +148,14 @@ export interface PreviewedRow {
   reason: string | null;
 }
 
+export interface StoredFile {
+  id: string;
+  filename: string;
+  bytes: number;
+  purpose: string;
+  created_at: number;
+}
+
 export interface Dataset {
   id: string;
   status: Status | "ready";

@@ -1,8 +1,10 @@
 /** One dataset: what went in, what was kept, why it failed, what became of a row, and its report. */
+import { ask } from "../api/client";
 import { useLoaded } from "../api/loaded";
 import type { Dataset } from "../api/types";
 import { when, whole } from "../format";
 import { named, t } from "../i18n";
+import { AskedButton } from "../parts/confirm";
 import { Facts } from "../parts/facts";
 import { FailureText, JobLink } from "../parts/job_parts";
 import { Shown } from "../parts/states";
@@ -50,12 +52,37 @@ function Found({ dataset }: { dataset: Dataset }) {
       )}
       {dataset.status === "ready" && <RowSection dataset={dataset} />}
       {dataset.status === "ready" && <ReportSection dataset={dataset} />}
+      {dataset.status === "ready" && <DeleteDataset id={dataset.id} />}
     </>
   );
 }
 
+function DeleteDataset({ id }: { id: string }) {
+  async function remove() {
+    await ask(`/v1/datasets/${encodeURIComponent(id)}`, { method: "DELETE" });
+    location.hash = addressOf("datasets");
+  }
+  return (
+    <div class="actions">
+      <AskedButton label={t("data.delete")} question={t("data.delete_asked", { id })} act={remove} />
+    </div>
+  );
+}
+
+/** What is counted, as rows pass; anything else comes after these, by its name. */
+const COUNTED = ["rows_in", "rows_quarantined", "rows_dropped", "rows_duplicate", "rows_made", "rows_kept", "train", "valid", "test"];
+
+function byPassage([one]: [string, number], [other]: [string, number]): number {
+  return placeOf(one) - placeOf(other) || one.localeCompare(other);
+}
+
+function placeOf(name: string): number {
+  const place = COUNTED.indexOf(name);
+  return place < 0 ? COUNTED.length : place;
+}
+
 function Counts({ counts }: { counts: Dataset["counts"] }) {
-  const all = Object.entries(counts);
+  const all = Object.entries(counts).sort(byPassage);
   if (all.length === 0) return null;
   return (
     <section aria-labelledby="counts">

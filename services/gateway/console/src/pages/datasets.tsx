@@ -3,9 +3,11 @@ import { useLongList } from "../api/pages";
 import type { Dataset } from "../api/types";
 import { ago, whole } from "../format";
 import { named, t } from "../i18n";
+import { MoreButton } from "../parts/more";
 import { Empty, Shown } from "../parts/states";
 import { Table } from "../parts/table";
 import { addressOf } from "../routing";
+import { FilesSection } from "./files";
 
 const COLUMNS = ["data.id", "data.name", "data.status", "data.rows", "data.created"] as const;
 
@@ -20,11 +22,8 @@ export function DatasetsPage() {
         </a>
       </p>
       <Shown of={datasets}>{(all) => <DatasetTable datasets={all} />}</Shown>
-      {datasets.hasMore && (
-        <button type="button" class="secondary" onClick={datasets.more}>
-          {t("list.more")}
-        </button>
-      )}
+      <MoreButton list={datasets} />
+      <FilesSection />
     </>
   );
 }

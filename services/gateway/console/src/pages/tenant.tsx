@@ -5,7 +5,7 @@ import { useLoaded } from "../api/loaded";
 import type { Tenant } from "../api/tenants";
 import { when } from "../format";
 import { t } from "../i18n";
-import { ConfirmedButton } from "../parts/confirm";
+import { AskedButton, ConfirmedButton } from "../parts/confirm";
 import { Facts } from "../parts/facts";
 import { LimitsTable } from "../parts/limits";
 import { Refusal, Shown } from "../parts/states";
@@ -74,9 +74,15 @@ function TenantActions({ of, changed }: TenantProps) {
     changed();
   }
 
+  async function remove() {
+    await ask<Tenant>(pathOf(of.id), { method: "DELETE" });
+    changed();
+  }
+
   return (
     <div class="actions">
       <ConfirmedButton label={t(`tenant.${action}`)} question={t(`tenant.${action}_asked`, { name: of.id })} act={() => void act()} />
+      <AskedButton label={t("tenant.delete")} question={t("tenant.delete_asked", { name: of.id })} act={remove} />
       {error !== null && <Refusal error={error} />}
     </div>
   );

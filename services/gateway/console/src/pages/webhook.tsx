@@ -12,6 +12,7 @@ import { MoreButton } from "../parts/more";
 import { NewSecret } from "../parts/new_secret";
 import { Empty, Refusal, Shown } from "../parts/states";
 import { Table } from "../parts/table";
+import { WebhookForm } from "../parts/webhook_form";
 import { addressOf } from "../routing";
 import { WebhookStatus } from "./webhooks";
 
@@ -64,6 +65,13 @@ function Found({ of, path, changed, rotated }: FoundProps) {
       </p>
       <WebhookActions of={of} path={path} changed={changed} rotated={rotated} />
       <Facts facts={facts} />
+      <details>
+        <summary>{t("webhook.change")}</summary>
+        <WebhookForm<Webhook>
+          key={`${of.url} ${of.events.join()}`}
+          {...{ method: "PATCH", path, call: "webhooks.update", first: of, submit: t("webhook.save"), done: changed }}
+        />
+      </details>
     </>
   );
 }
