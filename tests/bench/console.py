@@ -16,6 +16,7 @@ Chromium reads the built console (`make console`) beside a live gateway with fak
   names of models and files, errors and logs of jobs, answers, rows, and questions and answers of
   evaluations; `console.breaches`: what Chromium complains of meanwhile, as a breach of the page's
   policy.
+- `console.journeys`, `console.axe`: the browser tests of those names (`console_suites`).
 
 Times are of an idle machine; the other figures are none. `--keep` writes deploy/bench/console.json.
 """
@@ -35,6 +36,7 @@ from modelmill_bus.subjects import MODEL_READY
 from modelmill_testkit.ports import free_port
 from playwright.sync_api import Browser, FilePayload, Page, expect
 
+from tests.bench.console_suites import suite_entries
 from tests.bench.console_texts import HOSTILE_TEXTS, TRIGGERS
 from tests.bench.figures import Entry, all_of
 from tests.bench.kept_entries import run_groups
@@ -411,6 +413,7 @@ GROUPS = {
     "scale": scale_entries,
     "points": points_entries,
     "hostile": hostile_entries,
+    "suites": suite_entries,
 }
 
 
