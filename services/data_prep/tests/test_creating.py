@@ -82,6 +82,17 @@ async def test_an_order_says_its_priority_and_the_service_what_it_needs(data_pre
     assert stored.body.needs.cpus == 1
 
 
+async def test_a_pipeline_that_is_not_installed_is_refused_before_a_job_is_queued(
+    data_prep: Any,
+) -> None:
+    file = await data_prep.upload(ROWS)
+    entities = {"actions": {"*": "mask"}, "spacy_models": {"en": "en_core_nowhere"}}
+
+    with pytest.raises(InvalidInputError, match="python -m spacy download en_core_nowhere"):
+        await data_prep.create(file.file_id, entities=entities)
+    assert await data_prep.bus.last_sequence("JOBS") == 0
+
+
 async def test_an_unknown_file_is_named(data_prep: Any) -> None:
     with pytest.raises(NotFoundError, match="file-unknown"):
         await data_prep.create("file-unknown")

@@ -1,5 +1,7 @@
 """What is said of names that there are not, and what HEAD answers."""
 
+from typing import Any
+
 import httpx
 import pytest
 from gateway_support.house import House
@@ -118,6 +120,24 @@ async def test_a_field_that_goes_on_after_the_given_one_is_nearer_than_one_that_
     errors = answer.json()["error"]["errors"]
     assert "file: unknown field. Did you mean 'file_id'?" in errors
     assert "mapping.user: unknown field. Did you mean 'user_template'?" in errors
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "meant"),
+    [
+        ("/v1/datasets", {"file_id": "file-1", "user_template": "{a}"}, "mapping.user_template"),
+        ("/v1/datasets", {"file_id": "file-1", "near_treshold": 1}, "duplicates.near_threshold"),
+        ("/v1/fine_tuning/jobs", {"model": "m", "lora_rnk": 8}, "hyperparameters.lora_rank"),
+    ],
+)
+async def test_a_field_that_belongs_one_level_deeper_is_named_with_its_path(
+    house: House, path: str, body: dict[str, Any], meant: str
+):
+    answer = await house.http().post(path, json=body)
+
+    given = [*body][-1]
+    said = answer.json()["error"]["errors"]
+    assert f"{given}: unknown field. Did you mean {meant!r}?" in said
 
 
 async def test_head_is_answered_as_get_without_the_body(house: House):

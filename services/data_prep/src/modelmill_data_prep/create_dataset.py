@@ -1,7 +1,7 @@
 """Use case: validate a dataset spec against its file and queue a job of kind dataset."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -42,6 +42,8 @@ class CreateDataset:
         max_row_bytes: Same value as in the job, so that both see the same rows.
         models_unavailable: Error message if no inference is configured; else empty.
         processes: Worker processes of a job, see `dataset_needs`.
+        check_pipelines: Raises InvalidInputError for spaCy pipelines that workers do not have;
+            None where that is not known here.
     """
 
     def __init__(
@@ -54,7 +56,9 @@ class CreateDataset:
         max_row_bytes: int,
         models_unavailable: str = "",
         processes: int,
+        check_pipelines: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
+        self._check_pipelines = check_pipelines
         self._models_unavailable = models_unavailable
         self._files = files
         self._base_tokens = base_tokens
@@ -82,6 +86,8 @@ class CreateDataset:
         """
         files = [await self._files.get(tenant, each) for each in source_file_ids(spec)]
         plan = plan_dataset(spec_fields(spec), models_unavailable=self._models_unavailable)
+        if self._check_pipelines is not None:
+            self._check_pipelines(plan.entities.spacy_models)
         size_bytes = sum(each.size_bytes for each in files)
         size_bytes += await self._check_names(tenant, spec)
         reading = await self._check_reading(files, spec)

@@ -28,6 +28,7 @@ from modelmill_service_kit.machine_size import this_machine
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import Ending, announce_ready, run_service
 
+from modelmill_data_prep.adapters.spacy_pipelines import check_models
 from modelmill_data_prep.compare_datasets import (
     CompareDatasets,
     DiffDatasets,
@@ -207,6 +208,8 @@ def _spec_use_cases(
         max_row_bytes=settings.max_row_bytes,
         models_unavailable=models_unavailable,
         processes=_processes_beside(settings),
+        # Those of a cluster are on other machines.
+        check_pipelines=None if settings.ray_address else check_models,
     )
     preview_dataset = PreviewDataset(
         parts.files,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill_service_kit.errors import InvalidInputError
@@ -132,13 +132,36 @@ def unknown_field(name: str, known: Iterable[str]) -> str:
 
 def _fields_at(kind: Any, places: Sequence[int | str]) -> list[str]:
     """Names of the fields of the body, or of the one within it that stands at these places."""
+    body = _body_at(kind, places)
+    return _names_of(body) if body is not None else []
+
+
+def _body_at(kind: Any, places: Sequence[int | str]) -> type[BaseModel] | None:
     for place in places:
         if isinstance(place, str):
             field = kind.model_fields.get(place)
             kind = next(_bodies_in(field.annotation), None) if field else None
         if kind is None:
-            return []
-    return [field.alias or name for name, field in kind.model_fields.items()]
+            break
+    return cast(type[BaseModel] | None, kind)
+
+
+def _names_of(body: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in body.model_fields.items()]
+
+
+def _meant_below(name: str, kind: Any, places: Sequence[int | str]) -> str:
+    """The nearest field of bodies within the one at these places, with its path; empty if none."""
+    body = _body_at(kind, places)
+    if body is None:
+        return ""
+    paths = {
+        below: f"{field.alias or within}.{below}"
+        for within, field in body.model_fields.items()
+        for inner in _bodies_in(field.annotation)
+        for below in _names_of(inner)
+    }
+    return paths.get(nearest(name, paths), "")
 
 
 def _bodies_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -166,7 +189,10 @@ def _say(entry: Any, kind: type[BaseModel]) -> str:
     path = ".".join(str(part) for part in entry["loc"])
     if entry["type"] == "extra_forbidden":
         within = "".join(f"{place}." for place in places)
-        return within + unknown_field(str(name), _fields_at(kind, places))
+        known, below = _fields_at(kind, places), _meant_below(str(name), kind, places)
+        if below and not nearest(str(name), known):
+            return f"{within}{name}: unknown field. Did you mean {within + below!r}?"
+        return within + unknown_field(str(name), known)
     if entry["type"] == "missing" and issubclass(kind, OpenBody):
         return f"{path}: field required{_written_as(str(name), entry['input'], places, kind)}"
     message = entry["msg"].removeprefix("Value error, ")
