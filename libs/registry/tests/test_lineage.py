@@ -80,3 +80,11 @@ def test_the_hub_of_a_base_is_told_though_the_dataset_is_erased(
     store.erase([rows.digest])
 
     assert origin_of(store, adapter.digest) == origin
+
+
+def test_what_was_made_of_an_artifact_is_found_by_its_kind(
+    store: VerifyingStore, chain: dict[str, str]
+) -> None:
+    assert store.made_of([chain["dataset"]], ["model"]) == {chain["adapter"], chain["build"]}
+    assert store.made_of([chain["file"], chain["base"]], ["dataset"]) == {chain["dataset"]}
+    assert store.made_of([chain["file"]], ["model"]) == set()

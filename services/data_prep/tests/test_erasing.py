@@ -106,11 +106,13 @@ def store(tmp_path: Path) -> FolderStore:
     return FolderStore(tmp_path / "store")
 
 
-def committed(store: FolderStore, tmp_path: Path, text: str) -> str:
+def committed(
+    store: FolderStore, tmp_path: Path, text: str, kind: str = "dataset", **made_from: str
+) -> str:
     folder = tmp_path / text
     folder.mkdir()
     (folder / "content").write_text(text)
-    return store.commit(folder, kind="dataset", form="x").digest
+    return store.commit(folder, kind=kind, form="x", made_from=made_from).digest
 
 
 @asynccontextmanager
@@ -157,6 +159,28 @@ async def test_what_was_deleted_while_nobody_ran_is_erased_at_the_start(
 
     assert store.present([gone, shared, kept, foreign, again]) == {shared, kept, foreign, again}
     assert not files_with("gone", tmp_path / "store")
+
+
+async def test_what_repeats_rows_goes_with_them_and_what_was_trained_on_them_stays(
+    bus: Bus, store: FolderStore, tmp_path: Path
+) -> None:
+    gone, other = (committed(store, tmp_path, name) for name in ("gone", "other"))
+    repeating = [
+        committed(store, tmp_path, kind, kind, dataset=gone)
+        for kind in ("evaluation", "teacher-answers", "dataset-report")
+    ]
+    staying = [
+        other,
+        committed(store, tmp_path, "model", "model", dataset=gone),
+        committed(store, tmp_path, "of another", "evaluation", dataset=other),
+    ]
+    ready = DatasetReady(dataset_id="ds-gone", tenant="acme", digest=gone)
+    await bus.publish(DATASET_READY, ready)
+    await bus.publish(DATASET_RETIRED, DatasetRetired(dataset_id="ds-gone", tenant="acme"))
+    async with erasing(bus, store):
+        await absent(store, gone)
+
+    assert store.present([gone, *repeating, *staying]) == {*staying}
 
 
 class _BrokenOnce(FolderStore):

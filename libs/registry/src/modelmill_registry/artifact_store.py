@@ -102,6 +102,10 @@ class ArtifactStore(Protocol):
         """Those of `digests` of which there is an artifact."""
         ...
 
+    def made_of(self, digests: Collection[str], kinds: Collection[str]) -> set[str]:
+        """Artifacts of these kinds of which a manifest names one of `digests` as a source."""
+        ...
+
     def erase(self, digests: Collection[str]) -> None:
         """Delete artifacts at once, with all contents that no other artifact has.
 

@@ -9,7 +9,7 @@ import re
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,14 @@ class VerifyingStore(PrivateStore):
     def present(self, digests: Collection[str]) -> set[str]:
         return {digest for digest in digests if self._read_manifest(digest) is not None}
 
+    def made_of(self, digests: Collection[str], kinds: Collection[str]) -> set[str]:
+        wanted = frozenset(digests)
+        return {
+            manifest.digest
+            for manifest in self._manifests()
+            if manifest.kind in kinds and not wanted.isdisjoint(manifest.made_from.values())
+        }
+
     def erase(self, digests: Collection[str]) -> None:
         with self._erasing():
             going = self.present(digests)
@@ -139,6 +147,12 @@ class VerifyingStore(PrivateStore):
             self._drop_manifest(digest)
         self._drop_folders(digests)
         self.sweep(older_than_seconds=-math.inf)
+
+    def _manifests(self) -> Iterator[Manifest]:
+        """All, but for those that somebody else erases meanwhile."""
+        for digest in self._digests():
+            with suppress(NotFoundError):
+                yield self.manifest(digest)
 
     def _files_of(self, digest: str) -> Sequence[FileEntry]:
         """None of an artifact that somebody else has erased meanwhile."""

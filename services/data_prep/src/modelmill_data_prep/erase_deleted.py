@@ -19,6 +19,8 @@ from modelmill_service_kit.errors import DomainError
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
+HOLDING_ROWS = ("evaluation", "teacher-answers", "dataset-report")
+"""Kinds of artifacts that repeat rows of what they were made of."""
 
 
 class UnusedArtifacts(ReadModel):
@@ -107,10 +109,17 @@ class EraseDeleted:
 
     async def _erase(self, digests: set[str]) -> None:
         try:
-            present = await asyncio.to_thread(self._store.present, digests)
-            if present:
-                await asyncio.to_thread(self._store.erase, present)
-                log.info("erased %d deleted files and datasets", len(present))
+            erased = await asyncio.to_thread(self._erase_with_rows, digests)
+            if erased:
+                log.info("erased %d artifacts of deleted files and datasets", erased)
         except (DomainError, OSError):
             self._unused.put_back(digests)
             raise
+
+    def _erase_with_rows(self, digests: set[str]) -> int:
+        """Erase artifacts, and before them what repeats their rows; how many there were."""
+        holding = self._store.made_of(digests, HOLDING_ROWS)
+        for erased in (holding, present := self._store.present(digests)):
+            if erased:
+                self._store.erase(erased)
+        return len(holding) + len(present)

@@ -115,7 +115,7 @@ class GenerateTeacherAnswers:
         given = self._store.manifest(dataset.digest)
         return self._store.commit(
             Path(done["folder"]),
-            kind="dataset",
+            kind="teacher-answers",
             form="chat-jsonl",
             made_from=made_from,
             attributes={

@@ -1,6 +1,7 @@
 """Use case: list rows of an evaluation, filtered, from its artifact."""
 
 import asyncio
+from pathlib import Path
 
 from modelmill_bus.kinds import EVALUATE
 from modelmill_registry.artifact_store import ArtifactStore
@@ -15,7 +16,7 @@ from modelmill_trainer.domain.evaluation_rows import (
     RowPage,
     rows_page,
 )
-from modelmill_trainer.read_evaluation import FILES
+from modelmill_trainer.read_evaluation import FILES, results_folder
 from modelmill_trainer.stored_records import JobReader
 
 
@@ -44,9 +45,10 @@ class ListEvaluationRows:
         digest = await self._jobs.result_digest(tenant=tenant, kind=EVALUATE, job_id=job_id)
         if digest is None:
             raise no_such("finished evaluation", job_id, "/v1/evaluations")
-        return await asyncio.to_thread(self._read, digest, after, limit or DEFAULT_PAGE, wanted)
+        folder = await asyncio.to_thread(results_folder, self._store, digest, job_id)
+        return await asyncio.to_thread(self._read, folder, after, limit or DEFAULT_PAGE, wanted)
 
-    def _read(self, digest: str, after: int, limit: int, wanted: RowFilter) -> RowPage:
-        folder = self._store.materialise(digest)
+    @staticmethod
+    def _read(folder: Path, after: int, limit: int, wanted: RowFilter) -> RowPage:
         with in_use(folder), (folder / FILES["rows"]).open("rb") as lines:
             return rows_page(lines, after, limit, wanted)

@@ -7,7 +7,7 @@ from pathlib import Path
 from modelmill_bus.kinds import EVALUATE
 from modelmill_registry.artifact_store import ArtifactStore
 from modelmill_registry.materialised import in_use
-from modelmill_service_kit.errors import InvalidInputError
+from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import no_such
 
 from modelmill_trainer.stored_records import JobReader
@@ -37,10 +37,26 @@ class ReadEvaluation:
         digest = await self._jobs.result_digest(tenant=tenant, kind=EVALUATE, job_id=job_id)
         if digest is None:
             raise no_such("finished evaluation", job_id, "/v1/evaluations")
-        folder = await asyncio.to_thread(self._store.materialise, digest)
+        folder = await asyncio.to_thread(results_folder, self._store, digest, job_id)
         with in_use(folder):
             async for chunk in _chunks(folder / FILES[wanted]):
                 yield chunk
+
+
+def results_folder(store: ArtifactStore, digest: str, job_id: str) -> Path:
+    """A local folder of an evaluation's files.
+
+    Raises:
+        NotFoundError: they were erased with the rows that they repeat.
+        UnavailableError: the store does not answer.
+    """
+    try:
+        return store.materialise(digest)
+    except NotFoundError:
+        raise NotFoundError(
+            f"the rows of evaluation {job_id!r} were erased with their dataset or file. Its scores"
+            f" are still in GET /v1/jobs/{job_id}"
+        ) from None
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:
