@@ -5,11 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from modelmill_data_prep.adapters.spacy_pipelines import (
-    SpacyEntityFinder,
-    check_models,
-    import_spacy,
-)
+from modelmill_data_prep.adapters.installed_pipelines import check_models
+from modelmill_data_prep.adapters.spacy_pipelines import SpacyEntityFinder, import_spacy
 from modelmill_data_prep.domain.entities.entity_plan import Span
 from modelmill_service_kit.errors import InvalidInputError
 

@@ -28,7 +28,7 @@ from modelmill_service_kit.machine_size import this_machine
 from modelmill_service_kit.metrics import MetricsPage
 from modelmill_service_kit.process import Ending, announce_ready, run_service
 
-from modelmill_data_prep.adapters.spacy_pipelines import check_models
+from modelmill_data_prep.adapters.installed_pipelines import check_models
 from modelmill_data_prep.compare_datasets import (
     CompareDatasets,
     DiffDatasets,

@@ -1,17 +1,12 @@
-"""spaCy without torch: stop words, and names of persons and organisations by installed pipelines.
-
-Nothing is ever downloaded. Loading a pipeline runs code of its package. So only packages published
-by Explosion are loaded, checked by their metadata before anything is imported.
-"""
+"""spaCy without torch: stop words, and names of persons and organisations by its pipelines."""
 
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
-from modelmill_service_kit.errors import InvalidInputError
-
+from modelmill_data_prep.adapters.installed_pipelines import check_models
 from modelmill_data_prep.domain.entities.entity_plan import TYPES, Span
 from modelmill_data_prep.domain.languages import languages_of
 
@@ -44,8 +39,6 @@ def spacy_stop_words() -> Mapping[str, frozenset[str]]:
     }
 
 
-_PUBLISHER = "Explosion"
-_NAME = re.compile("[a-z]{2}(?:_[a-z0-9]{1,20}){1,4}")
 _TYPE_OF_LABEL = {"PERSON": "person", "PER": "person", "ORG": "organisation"}
 _NOT_NEEDED = ("tagger", "parser", "attribute_ruler", "lemmatizer", "morphologizer", "senter")
 _MASKS = "|".join(name.upper() for name in TYPES)
@@ -53,17 +46,6 @@ _DONE_ALREADY = re.compile(
     rf"\[?\b(?:{_MASKS})\b\]?|(?:Person|Organisation)-[0-9A-F]{{8}}|example\.com|EXAMPLE"
 )
 """Masks and pseudonyms, which a pipeline may mistake for names."""
-
-
-def check_models(models: Mapping[str, str]) -> None:
-    """Reject pipelines that are not installed, not by Explosion, or for another language.
-
-    Raises:
-        InvalidInputError: Lists every error.
-    """
-    errors = [error for language, name in models.items() for error in _errors_of(language, name)]
-    if errors:
-        raise InvalidInputError(errors)
 
 
 class SpacyEntityFinder:
@@ -108,22 +90,3 @@ def _spans_of(document: Any) -> list[Span]:
         for entity in document.ents
         if entity.label_ in _TYPE_OF_LABEL and not _DONE_ALREADY.search(entity.text)
     ]
-
-
-def _errors_of(language: str, name: str) -> list[str]:
-    shown = f"entities: spaCy pipeline {name[:64]!r}"
-    if not _NAME.fullmatch(name):
-        return [f"{shown} is no name of a package, such as en_core_web_sm"]
-    try:
-        package = metadata.metadata(name)
-    except metadata.PackageNotFoundError:
-        return [
-            f"{shown} is not installed where data-prep runs. `python -m spacy download"
-            f" {name[:64]}` installs it"
-        ]
-    errors: list[str] = []
-    if package["Author"] != _PUBLISHER:
-        errors.append(f"{shown} is not one that spaCy's makers ({_PUBLISHER}) published")
-    if not name.startswith(f"{language}_"):
-        errors.append(f"{shown} is not for language {language!r}")
-    return errors
