@@ -79,6 +79,8 @@ async def test_builds_of_a_version_are_its_owners_of_the_asked_form(
     await following(models)
     await announce(bus, "mv-base", tenant="shared")
     await announce(bus, "mv-a", form="adapter", parent_version_id="mv-base")
+    await announce(bus, "mv-full", form="safetensors", parent_version_id="mv-base")
+    await announce(bus, "mv-base-i8", form="openvino-int8", parent_version_id="mv-base")
     await announce(bus, "mv-i8", form="openvino-int8", parent_version_id="mv-a")
     await announce(bus, "mv-i4", form="openvino-int4", parent_version_id="mv-a")
     await announce(bus, "mv-onnx", form="onnx", parent_version_id="mv-a")
@@ -90,7 +92,7 @@ async def test_builds_of_a_version_are_its_owners_of_the_asked_form(
     assert ids(models.builds_of("mv-a", "openvino")) == ["mv-i4", "mv-i8"]
     assert ids(models.builds_of("mv-a")) == ["mv-onnx", "mv-i4", "mv-i8"]
     assert models.builds_of("mv-base") == []
-    assert ids(models.builds_of("mv-base", tenant="acme")) == ["mv-a"]
+    assert ids(models.builds_of("mv-base", tenant="acme")) == ["mv-base-i8"]
     assert models.builds_of("mv-none") == []
 
 

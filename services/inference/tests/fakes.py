@@ -24,6 +24,7 @@ from modelmill_inference.domain.memory import MemoryNeed
 from modelmill_inference.domain.sampling import MIN_TOP_P
 from modelmill_inference.find_engine import EngineChoice
 from modelmill_inference.load_version import LoadedVersion, ModelFiles, PreparedVersion
+from modelmill_registry.default_build import SOURCE_FORMS
 from modelmill_service_kit.errors import DomainError, NotFoundError, UnavailableError
 from modelmill_testkit.in_process_tokenizers import InProcess
 from modelmill_tokenization.bounded.opened import OpenTokenizer
@@ -225,6 +226,7 @@ class FakeModels:
             if model.parent_version_id == version_id
             and owner == tenant
             and model.form.startswith(form_prefix)
+            and model.form not in SOURCE_FORMS
         ]
 
 

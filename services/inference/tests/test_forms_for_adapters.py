@@ -46,6 +46,21 @@ def weights(kinds: list[Adapts], *builds: tuple[str, int, dict[str, float]]) -> 
     return FindEngine(models, kinds)(adapter).weights.version_id
 
 
+def test_an_adapter_never_runs_on_weights_that_were_trained_further() -> None:
+    models = FakeModels()
+    for version_id, form, parent in (
+        ("mv-base", "safetensors", ""),
+        ("mv-fully-tuned", "safetensors", "mv-base"),
+        ("mv-adapter", "adapter", "mv-base"),
+    ):
+        model = ModelReady(
+            version_id=version_id, tenant="acme", form=form, parent_version_id=parent
+        )
+        models.versions["acme", version_id] = model
+
+    assert FindEngine(models, [BASES])(model).weights.version_id == "mv-base"
+
+
 @pytest.mark.parametrize(
     ("builds", "expected"),
     [

@@ -18,6 +18,8 @@ from modelmill_bus.subjects import DATASET_READY, DATASET_RETIRED, MODEL_READY, 
 from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.nearest import no_such, where_listed
 
+from modelmill_registry.default_build import SOURCE_FORMS
+
 MODELS, DATASETS, FILES = "/v1/models", "/v1/datasets", "/v1/files"
 """Where the gateway lists what each catalogue holds."""
 
@@ -50,7 +52,7 @@ class ModelCatalogue(ReadModel):
     def builds_of(
         self, version_id: str, form_prefix: str = "", *, tenant: str | None = None
     ) -> list[ModelReady]:
-        """Versions made directly from `version_id`, newest first.
+        """Builds made directly from `version_id`, newest first; what was trained of it is none.
 
         Args:
             version_id: The parent.
@@ -64,7 +66,9 @@ class ModelCatalogue(ReadModel):
         return [
             version
             for version in self.list(owner)
-            if version.parent_version_id == version_id and version.form.startswith(form_prefix)
+            if version.parent_version_id == version_id
+            and version.form.startswith(form_prefix)
+            and version.form not in SOURCE_FORMS
         ]
 
     def made_from(self, version_id: str) -> list[ModelReady]:
