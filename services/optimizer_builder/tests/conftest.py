@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,8 @@ class Story:
     """A build with int4 weights, scored on rows that its bf16 reference answers correctly."""
     gguf: ModelReady
     """A build to export, scored on the same rows."""
+    pruned: ModelReady
+    """The adapter with half of its heads and a quarter of its MLP's columns cut away."""
     edited: JobState
     """End of a build from an adapter whose chat template was changed after its training."""
     was_healthy: bool
@@ -105,7 +108,7 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
         libraries = _mapped_libraries(service.pid)
         folder = world.store.materialise(build.digest)
         evaluation = json.loads((folder / "evaluation.json").read_text())
-        int4, gguf = await _ordered_builds(world, service.address, source, evaluation)
+        int4, gguf, pruned = await _ordered_builds(world, service.address, source, evaluation)
         edited = await _announce_edited(world, source, adapter, folder)
         edited_ended = await world.ended(await _order(service.address, edited.version_id, ""))
         requests = [stored.body async for stored in bus.replay(["job.requested.optimize.>"])]
@@ -123,6 +126,7 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
             announced=await bus.last_sequence("MODELS"),
             int4=int4,
             gguf=gguf,
+            pruned=pruned,
             edited=edited_ended,
             was_healthy=await service.is_healthy(),
             parent_libraries=libraries,
@@ -173,17 +177,25 @@ def _right_rows(evaluation: dict[str, Any]) -> list[object]:
 async def _ordered_builds(
     world: World, address: str, source: ModelReady, evaluation: dict[str, Any]
 ) -> list[ModelReady]:
-    """An int4 and a GGUF build, scored on rows that the reference answers correctly."""
+    """An int4, a GGUF and a pruned one, scored on rows that the reference answers correctly."""
     right = await world.add_dataset("ds-right", _right_rows(evaluation), make_rows(40, seed=3))
-    forms = ("openvino-int4", "gguf-q8_0")
-    return [await _ordered_build(world, address, source, right, form) for form in forms]
+    orders = (
+        {"target_form": "openvino-int4"},
+        {"target_form": "gguf-q8_0"},
+        {"target_form": "pruned", "pruning": pb.Pruning(heads=0.5, mlp=0.25)},
+    )
+    return [await _ordered_build(world, address, source, right, each) for each in orders]
 
 
 async def _ordered_build(
-    world: World, address: str, source: ModelReady, dataset: DatasetReady, form: str
+    world: World,
+    address: str,
+    source: ModelReady,
+    dataset: DatasetReady,
+    order: Mapping[str, Any],
 ) -> ModelReady:
-    """A build of that form, scored on the dataset."""
-    job_id = await _order(address, source.version_id, dataset.dataset_id, form=form)
+    """What an order makes, scored on the dataset."""
+    job_id = await _order(address, source.version_id, dataset.dataset_id, **order)
     ended = await world.ended(job_id)
     assert ended.status == JOB_STATUS_SUCCEEDED, ended.error
     found = [stored.body async for stored in world.bus.replay([MODEL_READY])]
@@ -207,10 +219,9 @@ async def _build_of(bus: Bus, source: ModelReady) -> ModelReady | None:
     return stored.body if stored is not None and is_it and stored.body.form != "adapter" else None
 
 
-async def _order(
-    address: str, version_id: str, dataset_id: str, *, form: str = "openvino-int8"
-) -> str:
-    spec = pb.BuildSpec(source_version_id=version_id, target_form=form, dataset_id=dataset_id)
+async def _order(address: str, version_id: str, dataset_id: str, **order: Any) -> str:
+    order = {"target_form": "openvino-int8"} | order
+    spec = pb.BuildSpec(source_version_id=version_id, dataset_id=dataset_id, **order)
     async with open_channel(address, SECRET) as channel:
         stub = pb_grpc.OptimizerBuilderServiceStub(channel)
         request = pb.CreateBuildRequest(tenant=TENANT, requested_by="tester", spec=spec)

@@ -116,8 +116,8 @@ def test_a_source_with_another_chat_template_than_in_training_is_refused(story: 
     assert "the chat template of the source" in error.message
     assert "trained with" in error.remedy
     assert story.edited.failures == 0, "it was tried again, although nothing would change"
-    # The import, the adapter twice, an int8, an int4 and a GGUF build, the edited adapter.
-    assert story.announced == 7
+    # The import, the adapter twice, four builds of it, the edited adapter.
+    assert story.announced == 8
 
 
 def test_the_build_has_every_file_that_serving_needs(story: Story) -> None:

@@ -1172,49 +1172,6 @@ class Optimization(TypedDict):
     version_id: str | None
 
 
-class OptimizationBody(TypedDict):
-    """
-    Request body of POST /v1/optimizations: a form to build, or an objective to search for.
-    """
-
-    priority: NotRequired[Literal["low", "normal", "high"]]
-    """
-    Priority among the tenant's own jobs.
-    """
-    model: str
-    """
-    Alias, version id or name; a build stands for what it was made from.
-    """
-    target_form: NotRequired[str]
-    """
-    Form to build, such as openvino-int8 or gguf-q8_0; an unknown one is refused with a list.
-    """
-    objective: NotRequired[ObjectiveBody | None]
-    """
-    In place of a form: forms are built and measured until one reaches it.
-    """
-    load: NotRequired[LoadBody | None]
-    """
-    Under which load an objective holds; without it the defaults.
-    """
-    budget_seconds: NotRequired[int | None]
-    """
-    Seconds that the search for an objective may take; the default is 1800.
-    """
-    dataset_id: NotRequired[str]
-    """
-    Dataset whose test split scores the model, and whose train split calibrates int4.
-    """
-    max_accuracy_loss: NotRequired[float]
-    """
-    Largest accepted loss of accuracy; 0 means 0.02. More fails the build, or marks int4.
-    """
-    max_rows: NotRequired[int]
-    """
-    Maximum test rows to score; 0 means all.
-    """
-
-
 class OptimizationEstimate(TypedDict):
     """
     What a build, or a search for one, would read, need and take. What is not known is null, and
@@ -1482,6 +1439,25 @@ class ProtectionBody(TypedDict):
     suite: NotRequired[str]
     """
     "dataset" or the name of a task, where there are several.
+    """
+
+
+class PruningBody(TypedDict):
+    """
+    Parts that are cut away, the same number in each layer; at least one is more than 0.
+    """
+
+    heads: NotRequired[float]
+    """
+    Share of the attention heads, in whole key-value groups.
+    """
+    mlp: NotRequired[float]
+    """
+    Share of the MLP's columns, in multiples of 32.
+    """
+    layers: NotRequired[int]
+    """
+    How many layers; the first and the last stay.
     """
 
 
@@ -2841,6 +2817,53 @@ class Moderation(TypedDict):
     id: str
     model: str
     results: list[TextModeration]
+
+
+class OptimizationBody(TypedDict):
+    """
+    Request body of POST /v1/optimizations: a form to build, or an objective to search for.
+    """
+
+    priority: NotRequired[Literal["low", "normal", "high"]]
+    """
+    Priority among the tenant's own jobs.
+    """
+    model: str
+    """
+    Alias, version id or name; a build stands for what it was made from.
+    """
+    target_form: NotRequired[str]
+    """
+    Form to build, such as openvino-int8 or gguf-q8_0; an unknown one is refused with a list.
+    """
+    pruning: NotRequired[PruningBody | None]
+    """
+    What target_form pruned cuts away; train the version that comes of it.
+    """
+    objective: NotRequired[ObjectiveBody | None]
+    """
+    In place of a form: forms are built and measured until one reaches it.
+    """
+    load: NotRequired[LoadBody | None]
+    """
+    Under which load an objective holds; without it the defaults.
+    """
+    budget_seconds: NotRequired[int | None]
+    """
+    Seconds that the search for an objective may take; the default is 1800.
+    """
+    dataset_id: NotRequired[str]
+    """
+    Dataset whose test split scores the model, and whose train split calibrates int4.
+    """
+    max_accuracy_loss: NotRequired[float]
+    """
+    Largest accepted loss of accuracy; 0 means 0.02. More fails the build, or marks int4.
+    """
+    max_rows: NotRequired[int]
+    """
+    Maximum test rows to score; 0 means all.
+    """
 
 
 class Policy(TypedDict):

@@ -12,6 +12,8 @@ FORM = "openvino-int8"
 SOURCE_FORMS = ("adapter", "safetensors")
 UNMERGED_METHODS = ("prefix", "prompt")
 """What they train stands before every text and is no change of weights: no build can hold it."""
+UNFINISHED_METHODS = (*UNMERGED_METHODS, "pruned")
+"""What no build is made of unasked: a pruned model is to be trained first."""
 ALLOWED = "_allowed"
 """Ends the name of a metric that is the limit of the metric named before it."""
 
@@ -33,7 +35,7 @@ def default_build_of(version: ModelReady) -> DefaultBuild | None:
     """
     if not version.job_id or version.form not in SOURCE_FORMS:
         return None
-    if version.method in UNMERGED_METHODS:
+    if version.method in UNFINISHED_METHODS:
         return None
     key = f"default-build:{version.version_id}"
     job = job_id(prefix_of(OPTIMIZE), tenant=version.tenant, kind=OPTIMIZE, idempotency_key=key)

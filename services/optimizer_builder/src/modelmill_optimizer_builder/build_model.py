@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from modelmill_registry.model_card import CARD, CardFacts, licence_of, model_car
 from modelmill_registry.store import ArtifactStore
 from modelmill_service_kit.errors import NotFoundError
 
-from modelmill_optimizer_builder.domain.forms import ADAPTER, form_named
+from modelmill_optimizer_builder.check_build_spec import pruning_of
+from modelmill_optimizer_builder.domain.forms import ADAPTER, PRUNED, form_named
+from modelmill_optimizer_builder.domain.pruning import NotPrunableError, Pruning, planned_shape
 
 CHILD = "modelmill_optimizer_builder.child"
 CHILD_ENVIRONMENT = {
@@ -150,9 +152,8 @@ class BuildModel:
             "parity": made.parity,
             **(further or {}),
         }
-        manifest = await asyncio.to_thread(
-            self._commit, target, spec.target_form, inputs, attributes
-        )
+        form = form_named(spec.target_form).version_form
+        manifest = await asyncio.to_thread(self._commit, target, form, inputs, attributes)
         return _announcement(job, spec, inputs.source, manifest, context_tokens, figures)
 
     def _commit(
@@ -230,7 +231,8 @@ class BuildModel:
         source_folder = self._store.materialise(inputs.source.digest)
         is_adapter = inputs.source.form == ADAPTER
         base = self._store.materialise(inputs.base_digest) if is_adapter else source_folder
-        refuse_architecture(spec.target_form, base)
+        pruning = pruning_of(spec)
+        refuse_architecture(spec.target_form, base, pruning)
         dataset = inputs.dataset
         folder = None if dataset is None else self._store.materialise(dataset.digest)
         # The trainer's results are comparable only if they are about the same rows.
@@ -246,6 +248,7 @@ class BuildModel:
             "max_rows": spec.max_rows,
             "max_accuracy_loss": spec.max_accuracy_loss,
             "tuned": str(tuned) if comparable else None,
+            "pruning": None if pruning is None else asdict(pruning),
         }
 
 
@@ -265,11 +268,12 @@ def refuse_machine(form: str, missing_for_engines: Callable[[], Sequence[str]]) 
         )
 
 
-def refuse_architecture(form: str, base: Path) -> None:
+def refuse_architecture(form: str, base: Path, pruning: Pruning | None = None) -> None:
     """Refuse, before any work, a base whose architecture the form cannot do.
 
     Raises:
-        JobFailed: UNSUPPORTED_ARCHITECTURE; names form and architecture.
+        JobFailed: UNSUPPORTED_ARCHITECTURE, which names form and architecture, or NOT_PRUNABLE,
+            which says what could be cut.
     """
     try:
         config = json.loads((base / "config.json").read_text(encoding="utf-8"))
@@ -282,6 +286,11 @@ def refuse_architecture(form: str, base: Path) -> None:
             reason,
             "Order another form, or serve the source itself: the transformers engine runs it.",
         )
+    if pruning is not None:
+        try:
+            planned_shape(config, pruning)
+        except NotPrunableError as error:
+            raise JobFailed("NOT_PRUNABLE", str(error), "Order another share.") from error
 
 
 def _announcement(
@@ -292,11 +301,12 @@ def _announcement(
     context_tokens: int,
     figures: Mapping[str, float],
 ) -> ModelReady:
+    is_pruned = spec.target_form == PRUNED
     ready = ModelReady(
         version_id=version_id_of(job.job_id, spec.target_form),
         tenant=job.tenant,
-        name=source.name,
-        form=spec.target_form,
+        name=f"{source.name}-{PRUNED}" if is_pruned else source.name,
+        form=manifest.form,
         digest=manifest.digest,
         parent_version_id=source.version_id,
         base_version_id=source.base_version_id or source.version_id,
@@ -305,6 +315,7 @@ def _announcement(
         size_bytes=manifest.size_bytes,
         context_tokens=context_tokens,
         metrics=figures,
+        method=PRUNED if is_pruned else "",
     )
     ready.created_at.GetCurrentTime()
     return ready

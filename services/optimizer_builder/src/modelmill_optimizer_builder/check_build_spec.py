@@ -17,6 +17,7 @@ from modelmill_optimizer_builder.domain.build_plan import (
     spec_errors,
 )
 from modelmill_optimizer_builder.domain.forms import ADAPTER, form_named
+from modelmill_optimizer_builder.domain.pruning import Pruning
 from modelmill_optimizer_builder.search_spec import (
     fill_defaults,
     is_search,
@@ -105,6 +106,7 @@ class CheckBuildSpec:
             source_version_id=spec.source_version_id,
             target_form=None if is_search(spec) else spec.target_form,
             max_accuracy_loss=spec.max_accuracy_loss,
+            pruning=pruning_of(spec),
         )
         errors += search_errors(spec, has_price=self._has_price)
         missing: list[str] = []
@@ -126,6 +128,14 @@ class CheckBuildSpec:
         if missing:
             raise NotFoundError("; ".join(missing))
         return source, dataset
+
+
+def pruning_of(spec: BuildSpec) -> Pruning | None:
+    """What an order cuts away; None where it says nothing of it."""
+    if not spec.HasField("pruning"):
+        return None
+    said = spec.pruning
+    return Pruning(heads=said.heads, mlp=said.mlp, layers=said.layers)
 
 
 def version_of(model: ModelReady) -> SourceVersion:

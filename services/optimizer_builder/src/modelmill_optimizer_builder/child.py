@@ -21,6 +21,7 @@ from modelmill_optimizer_builder.domain.build_plan import (
     NotSmallerError,
 )
 from modelmill_optimizer_builder.domain.forms import form_named
+from modelmill_optimizer_builder.domain.pruning import Pruning
 from modelmill_optimizer_builder.domain.quality import QualityLossError
 from modelmill_optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
 
@@ -112,6 +113,7 @@ def _order(port: ChildPort) -> BuildOrder:
         tuned=_path(request["tuned"]),
         scratch=port.folder / "scratch",
         target=Path(request["target"]),
+        pruning=Pruning.of(request["pruning"]),
         is_candidate=request["is_candidate"],
     )
 

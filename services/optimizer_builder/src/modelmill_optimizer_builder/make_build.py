@@ -21,6 +21,7 @@ from modelmill_optimizer_builder.domain.likelihoods import (
     label_figures,
     perplexity_figures,
 )
+from modelmill_optimizer_builder.domain.pruning import Pruning
 from modelmill_optimizer_builder.domain.quality import (
     TUNED,
     compare,
@@ -89,6 +90,8 @@ class BuildOrder:
     scratch: Path
     target: Path
     """Output folder, which becomes the artifact."""
+    pruning: Pruning | None = None
+    """Of a pruned form."""
     is_candidate: bool = False
     """Whether a search decides what becomes of it: then it is kept whatever it loses."""
 
@@ -149,6 +152,8 @@ class FormRequest:
     report: Report
     calibration: CalibrationSet | None = None
     """Of forms that are calibrated."""
+    pruning: Pruning | None = None
+    """Of a pruned form."""
 
 
 class TargetForm(Protocol):
@@ -232,6 +237,7 @@ class MakeBuild:
                 target=order.target,
                 report=self._report,
                 calibration=calibration,
+                pruning=order.pruning,
             )
         )
 

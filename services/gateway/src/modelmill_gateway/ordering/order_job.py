@@ -135,7 +135,7 @@ def _just_accepted(job_id: str, kind: str, tenant: str, spec: Message) -> JobRec
     return JobRecord(requested=requested, state=state, progress=None, events=())
 
 
-DEFAULT_FORM = "openvino-int8"
+DEFAULT_FORM, PRUNED_FORM = "openvino-int8", "pruned"
 
 
 class CreateJob(Generic[SpecT]):

@@ -24,7 +24,7 @@ from modelmill_optimizer_builder.adapters.merge_source import module_logits
 from modelmill_optimizer_builder.adapters.merged_model import reference_module
 from modelmill_optimizer_builder.adapters.prepared_source import PreparedSource, prepare_source
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs, copy_tokenizer
-from modelmill_optimizer_builder.adapters.torch_scorer import TorchScorer
+from modelmill_optimizer_builder.adapters.torch_scorer import TorchSides
 from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.make_build import FormRequest, Report, Side, Source
 from modelmill_optimizer_builder.read_general_text import Texts
@@ -187,7 +187,7 @@ class PortableBuildPair:
         self._builder = builder
         self._folders = folders
         self._report = report
-        self._last: tuple[Side, TorchScorer] | None = None
+        self._sides = TorchSides(self._module)
         self.names: Mapping[Side, str] = {"reference": "bf16", "built": builder.form.weights}
         written = builder.sizes(folders.built)
         self.built_bytes, self.weights_bytes = written.files, written.weights
@@ -198,21 +198,16 @@ class PortableBuildPair:
         self.parity_figures: Mapping[str, float] = prepared.goldens.figures()
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
-        return self._scorer(side).scores(questions)
+        return self._sides.of(side).scores(questions)
 
     def likelihoods(self, side: Side, texts: Texts) -> Iterator[Likelihoods]:
-        return self._scorer(side).likelihoods(texts)
+        return self._sides.of(side).likelihoods(texts)
 
-    def _scorer(self, side: Side) -> TorchScorer:
-        """Of one side at a time: each is as large as the model in float32."""
-        if self._last is None or self._last[0] != side:
-            self._last = None
-            if side == "reference":
-                module = reference_module(self._folders.reference)
-            else:
-                module, _ = self._builder.loaded(self._folders, self._report)
-            self._last = side, TorchScorer(module)
-        return self._last[1]
+    def _module(self, side: Side) -> Any:
+        if side == "reference":
+            return reference_module(self._folders.reference)
+        module, _ = self._builder.loaded(self._folders, self._report)
+        return module
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]

@@ -1,11 +1,32 @@
 """Scores answer choices with a torch module, for forms that no engine here runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
 from modelmill_evaluation.choices import ChoiceQuestion
 from torch import Tensor
+
+from modelmill_optimizer_builder.make_build import Side
+
+
+class TorchSides:
+    """Scorers of a build and its reference, of which one is in memory at a time.
+
+    Args:
+        load: The module of a side in float32; each is as large as the model.
+    """
+
+    def __init__(self, load: Callable[[Side], Any]) -> None:
+        self._load = load
+        self._last: tuple[Side, TorchScorer] | None = None
+
+    def of(self, side: Side) -> "TorchScorer":
+        """The scorer of a side."""
+        if self._last is None or self._last[0] != side:
+            self._last = None
+            self._last = side, TorchScorer(self._load(side))
+        return self._last[1]
 
 
 class TorchScorer:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
-from modelmill_optimizer_builder.domain.forms import FORMS, form_errors
+from modelmill_optimizer_builder.domain.forms import FORMS, PRUNED, form_errors
+from modelmill_optimizer_builder.domain.pruning import Pruning, pruning_errors
 
 DEFAULT_MAX_ACCURACY_LOSS = 0.02
 
@@ -22,7 +23,11 @@ class SourceVersion:
 
 
 def spec_errors(
-    *, source_version_id: str, target_form: str | None, max_accuracy_loss: float
+    *,
+    source_version_id: str,
+    target_form: str | None,
+    max_accuracy_loss: float,
+    pruning: Pruning | None = None,
 ) -> list[str]:
     """Errors of a spec that need no lookup.
 
@@ -34,6 +39,7 @@ def spec_errors(
         errors.append("source_version_id is missing")
     if target_form is not None:
         errors += form_errors(target_form)
+    errors += pruning_errors(pruning, is_pruned_form=target_form == PRUNED)
     if not isfinite(max_accuracy_loss) or not 0 <= max_accuracy_loss <= 1:
         errors.append(f"max_accuracy_loss must be within 0 and 1, got {max_accuracy_loss:g}")
     return errors

@@ -19,10 +19,12 @@ from modelmill_optimizer_builder.domain.portable_models import (
     packed_groups_refusal,
     packed_weights_refusal,
 )
+from modelmill_optimizer_builder.domain.pruning import pruning_refusal
 from modelmill_optimizer_builder.domain.tensorrt_plan import tensorrt_refusal
 
 ADAPTER = "adapter"
 SAFETENSORS = "safetensors"
+PRUNED = "pruned"
 
 LIBRARIES_BYTES = 3 << 29
 
@@ -46,10 +48,17 @@ class Form:
     """Whether it reads training rows and general text."""
     keeps_lossy: bool = False
     """Whether a build that loses more than allowed is stored and marked, not refused."""
+    announced: str = ""
+    """Form of the version that it becomes; empty for its own name."""
     needs_gpu: bool = False
     """Whether it is built where a GPU of NVIDIA and TensorRT are, and nowhere else."""
     refuses: Callable[[Mapping[str, Any]], str] = lambda _config: ""
     """Why a model of that config.json cannot have this form; empty if it can."""
+
+    @property
+    def version_form(self) -> str:
+        """Form of the version that is announced."""
+        return self.announced or self.name
 
     def needs(self, weights_bytes: int) -> MachineSize:
         """Estimate the smallest machine for a build.
@@ -152,6 +161,18 @@ _ALL = (
         builder="tensorrt_forms:TensorRtEngine",
         size_share=2.0,
         needs_gpu=True,
+    ),
+    Form(
+        name=PRUNED,
+        builder="pruned_form:PrunedForm",
+        announced=SAFETENSORS,
+        # At most: the order says how much goes.
+        size_share=1.0,
+        # Two modules in float32, or one and its reference.
+        weight_copies=6,
+        is_calibrated=True,
+        keeps_lossy=True,
+        refuses=pruning_refusal,
     ),
 )
 FORMS: Mapping[str, Form] = {form.name: form for form in _ALL}

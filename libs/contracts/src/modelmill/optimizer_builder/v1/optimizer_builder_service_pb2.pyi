@@ -171,10 +171,12 @@ class BuildSpec(_message.Message):
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     LOAD_FIELD_NUMBER: _builtins.int
     BUDGET_SECONDS_FIELD_NUMBER: _builtins.int
+    PRUNING_FIELD_NUMBER: _builtins.int
     source_version_id: _builtins.str
     """Version to build from: of form "adapter" or "safetensors"."""
     target_form: _builtins.str
-    """Form to make, such as "openvino-int8" or "gguf-q8_0"; an unknown one is refused with all.
+    """Form to make, such as "openvino-int8" or "gguf-q8_0"; an unknown one is refused with all. "pruned" makes a version
+    of form "safetensors" with fewer parts.
     Empty where an objective is given: then the forms that a service here runs are tried.
     """
     dataset_id: _builtins.str
@@ -200,6 +202,10 @@ class BuildSpec(_message.Message):
     def load(self) -> Global___Load:
         """The load under which candidates of a search are measured."""
 
+    @_builtins.property
+    def pruning(self) -> Global___Pruning:
+        """What is cut away, of target_form "pruned"."""
+
     def __init__(
         self,
         *,
@@ -211,14 +217,47 @@ class BuildSpec(_message.Message):
         objective: Global___Objective | None = ...,
         load: Global___Load | None = ...,
         budget_seconds: _builtins.int = ...,
+        pruning: Global___Pruning | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "objective", b"objective"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "objective", b"objective", "pruning", b"pruning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_seconds", b"budget_seconds", "dataset_id", b"dataset_id", "load", b"load", "max_accuracy_loss", b"max_accuracy_loss", "max_rows", b"max_rows", "objective", b"objective", "source_version_id", b"source_version_id", "target_form", b"target_form"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_seconds", b"budget_seconds", "dataset_id", b"dataset_id", "load", b"load", "max_accuracy_loss", b"max_accuracy_loss", "max_rows", b"max_rows", "objective", b"objective", "pruning", b"pruning", "source_version_id", b"source_version_id", "target_form", b"target_form"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BuildSpec: _TypeAlias = BuildSpec  # noqa: Y015
+
+@_typing.final
+class Pruning(_message.Message):
+    """Parts of a model that are cut away, the same number in each layer: the least important by training rows and general
+    text. At least one is more than 0.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADS_FIELD_NUMBER: _builtins.int
+    MLP_FIELD_NUMBER: _builtins.int
+    LAYERS_FIELD_NUMBER: _builtins.int
+    heads: _builtins.float
+    """Share of the attention heads, in whole key-value groups: at least 0 and below 1."""
+    mlp: _builtins.float
+    """Share of the MLP's columns, in multiples of 32: at least 0 and below 1."""
+    layers: _builtins.int
+    """Layers; the first and the last stay."""
+    def __init__(
+        self,
+        *,
+        heads: _builtins.float = ...,
+        mlp: _builtins.float = ...,
+        layers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "layers", b"layers", "mlp", b"mlp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Pruning: _TypeAlias = Pruning  # noqa: Y015
 
 @_typing.final
 class Objective(_message.Message):

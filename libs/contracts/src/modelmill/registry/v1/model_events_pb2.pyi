@@ -116,7 +116,9 @@ class ModelReady(_message.Message):
     context_tokens: _builtins.int
     """Context limit in tokens."""
     method: _builtins.str
-    """Which weights its training changed: "lora", "full", "prefix" or "prompt"; empty where none did."""
+    """Which weights its training changed: "lora", "full", "prefix" or "prompt"; "pruned" where parts were cut away; empty
+    where neither was done.
+    """
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Measured figures: "accuracy", "tokens_per_second", ..."""

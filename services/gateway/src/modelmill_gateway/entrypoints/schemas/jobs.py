@@ -22,7 +22,7 @@ from modelmill_gateway.entrypoints.schemas.base import (
     VersionId,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import JobBody, StrictBody
-from modelmill_gateway.ordering.order_job import DEFAULT_FORM
+from modelmill_gateway.ordering.order_job import DEFAULT_FORM, PRUNED_FORM
 
 MAX_LINES = 20
 MAX_BYTES = 4096
@@ -284,6 +284,24 @@ class LoadBody(StrictBody):
     in_flight: int = Field(1, ge=1, le=256, description="Requests at a time.")
 
 
+class PruningBody(StrictBody):
+    """Parts that are cut away, the same number in each layer; at least one is more than 0."""
+
+    heads: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the attention heads, in whole key-value groups.",
+        examples=[0.33],
+    )
+    mlp: float = Field(
+        0.0, ge=0, lt=1, description="Share of the MLP's columns, in multiples of 32."
+    )
+    layers: int = Field(
+        0, ge=0, le=1024, description="How many layers; the first and the last stay."
+    )
+
+
 class OptimizationBody(JobBody):
     """Request body of POST /v1/optimizations: a form to build, or an objective to search for."""
 
@@ -302,6 +320,10 @@ class OptimizationBody(JobBody):
             "an unknown one is refused with a list."
         ),
         examples=["openvino-int8"],
+    )
+    pruning: PruningBody | None = Field(
+        None,
+        description="What target_form pruned cuts away; train the version that comes of it.",
     )
     objective: ObjectiveBody | None = Field(
         None,
@@ -340,6 +362,8 @@ class OptimizationBody(JobBody):
         if self.objective is not None and "target_form" not in self.model_fields_set:
             left_out.add("target_form")
         fields = self.model_dump(exclude=left_out, exclude_none=True)
+        if self.pruning is not None and "target_form" not in self.model_fields_set:
+            fields["target_form"] = PRUNED_FORM
         return BuildSpec(source_version_id=self.model, **fields)
 
 
