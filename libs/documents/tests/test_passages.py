@@ -1,5 +1,7 @@
 """Passages: cut to a size, whole where they can be, and each with the place that it stands at."""
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_documents.document_blocks import DocumentBlock
@@ -45,6 +47,21 @@ def test_a_passage_names_the_page_and_the_headings_above_it() -> None:
         ("five six seven eight", 2, "Book > Chapter", 35),
         ("Other\n\nnine ten", 3, "Book > Other", 57),
     ]
+
+
+def test_headings_without_end_are_not_kept_for_each_block_beneath() -> None:
+    heading = "x" * 2_000_000
+    blocks = [DocumentBlock(heading, None, 1), DocumentBlock(heading, None, 2)]
+    blocks += [DocumentBlock("a")] * 400
+    tracemalloc.start()
+    try:
+        found = list(passages_of(blocks, PassageSize()))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert found[-1].section == "x" * 300
+    assert peak < 32 * len(heading)
 
 
 def test_a_long_paragraph_is_cut_behind_sentences() -> None:

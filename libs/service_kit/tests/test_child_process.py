@@ -175,6 +175,7 @@ async def test_a_child_dies_with_its_parent(tmp_path: Path) -> None:
 
 def test_a_child_does_not_inherit_credentials(monkeypatch) -> None:
     secret = ("TRAINER_NATS_TOKEN", "TRAINER_SERVICE_SECRET", "AWS_SECRET_ACCESS_KEY")
+    secret += ("TRAINER_WANDB_API_KEY", "INFERENCE_VLLM_KEY")
     for name in (*secret, "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

@@ -103,6 +103,20 @@ async def test_tokens_of_what_is_masked_in_escapes_do_not_leave():
     assert b"u0070" not in told
 
 
+@pytest.mark.parametrize("is_json", [False, True])
+async def test_tokens_do_not_say_what_is_blocked_once_strings_are_read_together(is_json: bool):
+    answer = RuleFilteredStream(compiled()[1], is_json=is_json)
+    text = json.dumps({"a": BLOCKED.split(" ")})
+    tokens = [TokenLogprob(character.encode(), -1.0) for character in text]
+    shown = [answer.shown(Piece(chr(it.token[0]), logprobs=(it,))) for it in tokens]
+    shown.append(answer.shown(Piece("", END)))
+
+    assert answer.end is not None
+    assert answer.end.finish_reason == "content_filter"
+    told = b"".join(token.token for piece in shown for token in piece.logprobs)
+    assert '{"a": ["'.startswith(told.decode())
+
+
 async def test_tokens_of_harmless_json_leave_all():
     answer = RuleFilteredStream(compiled()[1], is_json=True)
     text = '{"a": "pho\\u006f forbidden\\n dance \\\\"}'

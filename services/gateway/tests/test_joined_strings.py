@@ -89,6 +89,23 @@ async def test_neither_does_one_whose_name_begins_it():
     assert guarded_call(call, policy).call == call
 
 
+async def test_of_a_repeated_key_nothing_leaves_unjudged():
+    _, policy = compiled()
+    call = ToolCall("a", "say", f'{{"of": "{FIRST} {LAST}", "of": "it"}}')
+    passed = guarded_call(call, policy).call
+    assert passed is not None
+    assert json.loads(passed.arguments) == {"of": "it"}
+    assert FIRST not in passed.arguments
+
+
+async def test_a_question_that_shares_it_out_under_one_key_is_refused(house: House):
+    messages: Any = [{"role": "user", "content": f'{{"a": "{FIRST}", "a": "{LAST}"}}'}]
+    async with house.openai() as client:
+        with pytest.raises(openai.BadRequestError) as refused:
+            await client.chat.completions.create(model="default", messages=messages)
+    assert refused.value.code == "content_policy_violation"
+
+
 @pytest.mark.parametrize("document", [*SHARED, PARTS])
 @pytest.mark.parametrize("place", ["content", "result", "arguments"])
 async def test_a_question_that_shares_it_out_is_refused(house: House, document: Any, place: str):

@@ -49,6 +49,20 @@ def calls(house: House, *arguments: str) -> None:
     house.inference.finish_reason = "tool_calls"
 
 
+def asked_again(call_id: str, arguments: str) -> list[dict[str, Any]]:
+    """A conversation in which the assistant has called."""
+    call = {
+        "id": call_id,
+        "type": "function",
+        "function": {"name": "a", "arguments": arguments},
+    }
+    return [*QUESTION, {"role": "assistant", "tool_calls": [call]}, result(call_id)]
+
+
+def result(call_id: str) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": "fine"}
+
+
 async def test_tools_reach_the_engine_and_its_calls_the_client(house: House):
     calls(house, ARGUMENTS, "{}")
     answer = await ask(house, tool_choice="auto")
@@ -197,6 +211,10 @@ async def test_text_before_a_call_is_guarded_as_ever(house: House):
                 },
             ]
         },
+        {"messages": asked_again("c1", f'{{"a": "{BLOCKED}", "a": 1}}')},
+        {"messages": asked_again("c1", f'{{"a": {{"{BLOCKED}": 0, "{BLOCKED}": 1}}, "a": 1}}')},
+        {"messages": asked_again(BLOCKED, "{}")},
+        {"messages": [*asked_again("c1", "{}"), result(BLOCKED)]},
     ],
 )
 async def test_what_tools_and_calls_say_is_judged_like_any_input(

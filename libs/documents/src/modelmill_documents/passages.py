@@ -90,7 +90,7 @@ def _passage(text: str, pieces: Sequence[_Piece]) -> Iterator[Passage]:
     if kept := whole.strip():
         # Under a heading of its own a passage is in that section.
         leading = pieces[: next((n for n, it in enumerate(pieces) if not it.is_heading), 0) + 1]
-        yield Passage(kept, first.page, leading[-1].section[:SECTION_CHARACTERS], start)
+        yield Passage(kept, first.page, leading[-1].section, start)
 
 
 def _pieces(blocks: Sequence[DocumentBlock], size: PassageSize) -> Iterator[_Piece]:
@@ -99,8 +99,9 @@ def _pieces(blocks: Sequence[DocumentBlock], size: PassageSize) -> Iterator[_Pie
     for block in blocks:
         if block.level:
             titles = [it for it in titles if it[0] < block.level]
-            titles.append((block.level, " ".join(block.text.split())))
-        section = " > ".join(title for _, title in titles)
+            # Cut here, for each block beneath has a text of all of them.
+            titles.append((block.level, " ".join(block.text.split())[:SECTION_CHARACTERS]))
+        section = " > ".join(title for _, title in titles)[:SECTION_CHARACTERS]
         for start, end in _cuts(block.text, size):
             measured = size.count(block.text[start:end])
             is_heading = bool(block.level) and start == 0

@@ -24,7 +24,7 @@ LINE_BYTES = 16 * 1024 * 1024
 TAIL_BYTES = 8192
 TAIL_LINES = 40
 STDERR = 2
-SECRET = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|PRIVATE_KEY|^AWS_")
+SECRET = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|PRIVATE_KEY|_KEY$|^AWS_")
 """Variables with such a name stay with the parent, who alone talks to others."""
 EXIT_SECONDS = 15.0
 """How long a child that has delivered may take to end."""

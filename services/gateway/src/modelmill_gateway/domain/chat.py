@@ -1,7 +1,7 @@
 """A request for text, and what its answers are made of: plain facts without a transport."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -110,9 +110,11 @@ class ChatCall:
     def beside_contents(self) -> list[str]:
         """What the model is told beside the turns' contents: tools, and calls that were made."""
         made = [call for turn in self.turns for call in turn.calls]
-        called = [(call.name, *spoken_texts(call.arguments)) for call in made]
+        called = [(call.id, call.name, *spoken_texts(call.arguments)) for call in made]
         tools = [(it.name, it.description, *spoken_texts(it.parameters)) for it in self.tools]
-        return [text for texts in (*called, *tools) for text in texts if text]
+        # Templates write the ids of calls, which callers choose.
+        answered = dict.fromkeys(turn.tool_call_id for turn in self.turns)
+        return [text for texts in (*called, *tools, answered) for text in texts if text]
 
     @property
     def operation(self) -> str:
@@ -229,9 +231,24 @@ def spoken_texts(document: str) -> list[str]:
     if not document:
         return []
     try:
-        return list(_spoken(json.loads(document)))
+        return list(_spoken(read_json(document, parse_float=str)))
     except (ValueError, RecursionError):
         return [document]
+
+
+def read_json(document: str, parse_float: Callable[[str], Any] = float) -> Any:
+    """A JSON text with all that it says: what stands under a repeated key is kept.
+
+    Raises:
+        ValueError, RecursionError: it is none.
+    """
+    return json.loads(document, object_pairs_hook=_all_pairs, parse_float=parse_float)
+
+
+def _all_pairs(pairs: list[tuple[str, Any]]) -> Any:
+    """The object; several of one key each where a key is repeated."""
+    value = dict(pairs)
+    return value if len(value) == len(pairs) else [{key: inner} for key, inner in pairs]
 
 
 def _spoken(value: Any) -> Iterator[str]:

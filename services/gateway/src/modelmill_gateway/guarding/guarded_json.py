@@ -10,7 +10,7 @@ from modelmill_guard.bundle import CompiledPolicy, TextTooLongError
 from modelmill_guard.stream import MASK
 from modelmill_guard.verdict import Action, Direction, Released, RuleMatch, Verdict
 
-from modelmill_gateway.domain.chat import ToolCall
+from modelmill_gateway.domain.chat import ToolCall, read_json
 
 _BEGINS = ("{", "[")
 
@@ -25,7 +25,7 @@ def strings_together(text: str) -> list[str]:
     if not may_be_json(text):
         return []
     try:
-        return joined_strings(json.loads(text))
+        return joined_strings(read_json(text))
     except (ValueError, RecursionError):
         return []
 
@@ -108,6 +108,11 @@ class JoinedStrings:
     def matches(self) -> list[RuleMatch]:
         """What blocks."""
         return [match for it in (self._all, self._values) if it.blocked for match in it.matches]
+
+    @property
+    def holds(self) -> bool:
+        """Whether anything is held back."""
+        return bool(self._held)
 
     def push(self, text: str, *, finished: bool = False) -> str:
         """What may be shown of this text and of what was held back."""
@@ -297,7 +302,9 @@ def guarded_call(call: ToolCall, policy: CompiledPolicy) -> GuardedCall:
         parts.pass_joined([call.name, arguments])
     except (_BlockedError, TextTooLongError, ValueError, RecursionError):
         return GuardedCall(None, tuple(parts.matches))
-    passed = call if json.loads(masked) == arguments else call._replace(arguments=masked)
+    # Of a repeated key only what was judged leaves.
+    is_as_judged = json.loads(masked) == read_json(call.arguments)
+    passed = call if is_as_judged else call._replace(arguments=masked)
     return GuardedCall(passed, tuple(parts.matches))
 
 

@@ -133,12 +133,11 @@ class RuleFilteredStream:
         if piece.end is not None:
             tokens += self._logprobs.finish()
         self._waiting = ()
-        if self._json is not None:
-            if self._json.has_masked:
-                # They spell what was masked, and nobody can tell which of them.
-                tokens = ()
-            elif self._json.holds:
-                tokens, self._waiting = (), tokens
+        if self._json is not None and self._json.has_masked:
+            # They spell what was masked, and nobody can tell which of them.
+            tokens = ()
+        elif any(beside is not None and beside.holds for beside in (self._json, self._joined)):
+            tokens, self._waiting = (), tokens
         return shown._replace(logprobs=tokens)
 
 
