@@ -178,6 +178,22 @@ def test_a_parquet_file_that_says_it_holds_too_much_is_refused(tmp_path: Path) -
         list(read_blocks(path, "parquet", ReadLimits(max_content_bytes=1000)))
 
 
+def test_a_parquet_file_whose_few_bytes_stand_for_more_than_memory_is_refused(
+    tmp_path: Path,
+) -> None:
+    texts = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 300, pa.int32()), pa.array(["x" * (8 << 20)])
+    )
+    content = table({"it": pa.StructArray.from_arrays([texts], ["text"])}, store_schema=False)
+    assert len(content) < 1 << 20
+    limits = {"memory_bytes": 256 << 20}
+    assert read(tmp_path / "file", table({"n": [1]}), "parquet", **limits) == [(1, {"n": 1})]
+
+    with pytest.raises(InvalidInputError, match="of memory at a time"):
+        read(tmp_path / "file", content, "parquet", **limits)
+    assert read(tmp_path / "file", table({"n": [1]}), "parquet", **limits) == [(1, {"n": 1})]
+
+
 def test_a_plain_text_has_a_document_for_each_paragraph(tmp_path: Path) -> None:
     content = b"\xef\xbb\xbfOne line\nand more.\n\n \t\nTwo\r\n\r\n\xff\n\nEnd"
 

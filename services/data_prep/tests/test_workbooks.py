@@ -212,6 +212,14 @@ def test_of_a_row_that_was_read_little_stays_whatever_it_held(tmp_path: Path) ->
     assert peak_of(many) - peak_of(few) < (many - few) * MOST_BYTES_A_ROW
 
 
+def test_a_row_of_empty_cells_that_is_more_than_memory_is_refused(tmp_path: Path) -> None:
+    row = b"<row>" + b"<c/>" * 400_000 + b"</row>"
+    content = with_part(workbook(Rows=[["a"], ["b"]]), SHEET, sheet_of(row))
+
+    with pytest.raises(InvalidInputError, match="of memory at a time"):
+        read(tmp_path / "file", content, memory_bytes=32 << 20)
+
+
 VALUES = st.one_of(
     st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=20),
     st.integers(-(10**9), 10**9),

@@ -23,6 +23,9 @@ class ReadLimits:
     max_expansion: int = 250
     """Maximum compression ratio."""
 
+    memory_bytes: int = 4 * 1024**3
+    """Memory that a library may add while it reads a block of Parquet or Excel."""
+
     chunk_bytes: int = 1024**2
     """Read size; it does not affect results."""
 

@@ -51,6 +51,8 @@ def _opened(path: Path, limits: ReadLimits) -> Iterator[Any]:
         with parquet.ParquetFile(path, read_dictionary=_repeated_texts(path)) as file:
             _check_size(file.metadata, limits)
             yield file
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidInputError("the file is no Parquet file, or a damaged one") from error
 

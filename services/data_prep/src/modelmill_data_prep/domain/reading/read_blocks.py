@@ -25,6 +25,7 @@ from modelmill_data_prep.domain.reading.line_blocks import (
     read_jsonl_blocks,
     read_line_runs,
 )
+from modelmill_data_prep.domain.reading.memory_bound import bounded_steps
 from modelmill_data_prep.domain.reading.parquet_blocks import check_parquet, read_parquet_blocks
 from modelmill_data_prep.domain.reading.text_encoding import SNIFFED_BYTES, check_rows_opening
 from modelmill_data_prep.domain.reading.xlsx_blocks import read_xlsx_blocks, sheet_of
@@ -102,10 +103,11 @@ def read_blocks(
     """
     row_format = row_format_of(file_format)
     if row_format == "parquet":
-        yield from read_parquet_blocks(path, limits)
+        yield from bounded_steps(read_parquet_blocks(path, limits), limits.memory_bytes)
         return
     if row_format == "xlsx":
-        yield from read_xlsx_blocks(path, limits, form.sheet)
+        rows = read_xlsx_blocks(path, limits, form.sheet)
+        yield from bounded_steps(rows, limits.memory_bytes)
         return
     if is_document_format(row_format):
         yield from read_document_blocks(path, row_format, limits, form, name)

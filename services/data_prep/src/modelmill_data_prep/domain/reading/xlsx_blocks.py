@@ -100,7 +100,7 @@ def _readable(read: Callable[[], Answer]) -> Answer:
     """Call openpyxl; any exception means that the file is corrupt."""
     try:
         return read()
-    except InvalidInputError:
+    except (InvalidInputError, MemoryError):
         raise
     except Exception as error:
         raise InvalidInputError("the file is no Excel workbook, or a damaged one") from error
