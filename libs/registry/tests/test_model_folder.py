@@ -144,6 +144,24 @@ def test_links_in_a_folder_are_refused_wherever_they_lead(
     assert "link is not a folder" in problems_of(link)
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("attn_implementation", "evil/kernel"),
+        ("_attn_implementation_internal", {"text_config": "evil/kernel@main:layer"}),
+        ("_experts_implementation", "evil/kernel"),
+    ],
+)
+def test_kernels_of_a_hub_are_code(folder_of: FolderOf, key: str, value: Any) -> None:
+    config = json.loads(GOOD["config.json"])
+    check_model_folder(
+        folder_of(GOOD | {"config.json": json.dumps(config | {key: "sdpa"}).encode()})
+    )
+
+    folder = folder_of(GOOD | {"config.json": json.dumps(config | {key: value}).encode()})
+    assert f"config.json has {key}, which makes a loader run code" in problems_of(folder)
+
+
 def test_all_faults_are_listed_at_once(folder_of: FolderOf) -> None:
     folder = folder_of({"config.json": b'{"auto_map": {}}', "x.py": b"", "y.pt": b""})
     assert len(problems_of(folder)) == 7

@@ -1,13 +1,13 @@
 """GGUF files as model folders, by a process that has transformers."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from modelmill_service_kit.child_process import environment_for_children
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 
 from modelmill_cli.hub_downloads import downloads_of
@@ -55,7 +55,7 @@ def _problem(file: Path, folder: Path) -> str:
         ended = subprocess.run(
             command,
             capture_output=True,
-            env={**os.environ, **ENVIRONMENT},
+            env={**environment_for_children(), **ENVIRONMENT},
             timeout=seconds,
             check=False,
         )

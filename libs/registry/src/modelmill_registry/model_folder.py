@@ -101,6 +101,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _MAX_TEMPLATE_BYTES = 4 * MAX_TEMPLATE_CHARS
 _CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "auto_mapping", "trust_remote_code"})
 """Keys by which transformers and PEFT import code that a model folder names."""
+_KERNEL_KEYS = frozenset({"attn_implementation", "experts_implementation"})
+"""Keys by which transformers loads kernels, code of a hub's repository that is written org/name."""
 _HARMLESS = (None, False)
 """Values of such a key that import nothing."""
 _OTHER_WEIGHTS = frozenset({".bin", ".h5", ".hdf5", ".keras", ".ot", ".nemo", ".mar"})
@@ -271,7 +273,7 @@ def _json_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> I
 
     def note_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # Sees every pair, also the first of a repeated key that a dict would have lost.
-        found.update(key for key, value in pairs if key in _CODE_KEYS and value not in _HARMLESS)
+        found.update(key for key, value in pairs if _names_code(key, value))
         return dict(pairs)
 
     try:
@@ -287,6 +289,12 @@ def _json_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> I
         yield f"{path} has {key}, which makes a loader run code"
     for text in template_texts(document):
         yield from (f"{path}: its chat template {why}" for why in template_problems(text))
+
+
+def _names_code(key: str, value: Any) -> bool:
+    if key.strip("_").removesuffix("_internal") in _KERNEL_KEYS:
+        return "/" in str(value)
+    return key in _CODE_KEYS and value not in _HARMLESS
 
 
 def _templatefile_problems(path: str, content: BinaryIO) -> Iterator[str]:
