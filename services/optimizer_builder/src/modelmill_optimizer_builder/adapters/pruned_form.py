@@ -62,7 +62,10 @@ class PrunedForm:
         before = _parameters(module)
         samples = request.calibration.samples
         importance = measured_importance(
-            module, shape, samples, lambda *done: request.report("calibrate", *done, "sample")
+            module,
+            shape,
+            samples,
+            lambda done, total: request.report("calibrate", done, total, "sample"),
         )
         kept = choose(importance, planned)
         silenced = _cut(module, kept, shape, planned, prepared.probe.prompt)
