@@ -1,5 +1,6 @@
 """What is said of a name that there is not."""
 
+import time
 import uuid
 from pathlib import Path
 
@@ -50,3 +51,10 @@ def test_a_file_is_taken_for_its_neighbour_and_a_folder_that_is_none_has_no_neig
     assert did_you_mean_file(tmp_path / "tickts.csv") == " Did you mean 'tickets.csv'?"
     assert did_you_mean_file(tmp_path / "rows.parquet") == ""
     assert did_you_mean_file(tmp_path / "none" / "tickets.csv") == ""
+
+
+def test_names_of_one_letter_are_compared_in_no_time() -> None:
+    names = [f"{'a' * 57}{number:06x}" for number in range(500)]
+    began = time.process_time()
+    did_you_mean("a" * 63, names)
+    assert time.process_time() - began < 0.08
