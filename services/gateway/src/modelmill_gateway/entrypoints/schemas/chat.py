@@ -21,6 +21,7 @@ from modelmill_gateway.entrypoints.schemas.constraints import ConstrainedBody
 from modelmill_gateway.entrypoints.schemas.moderations import InlineModerationBody, ModerationField
 from modelmill_gateway.entrypoints.schemas.parsing import (
     TEXT_PART,
+    Many,
     OpenBody,
     StrictBody,
     as_list,
@@ -83,7 +84,7 @@ class MessageBody(OpenBody):
     """Message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    tool_calls: list[ToolCallBody] | None = None
+    tool_calls: Many[ToolCallBody] | None = None
     tool_call_id: str | None = Field(
         None, description="In a tool message: id of the call that it answers."
     )
@@ -159,7 +160,7 @@ class TextBody(ConstrainedBody):
 class ChatBody(TextBody):
     """Request body of POST /v1/chat/completions."""
 
-    messages: list[MessageBody] = Field(min_length=1, examples=[[QUESTION]])
+    messages: Many[MessageBody] = Field(min_length=1, examples=[[QUESTION]])
     max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
     tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: ToolChoice | None = None

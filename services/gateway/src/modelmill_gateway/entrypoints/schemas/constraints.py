@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 
 from modelmill_gateway.domain.chat import Constraint
 from modelmill_gateway.domain.errors import BadRequestError
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody
+from modelmill_gateway.entrypoints.schemas.parsing import Many, OpenBody
 
 ANY_OBJECT = '{"type": "object"}'
 
 Schema = dict[str, Any] | bool
-Choices = Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+Choices = Annotated[Many[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
 Expression = Annotated[str, Field(min_length=1)]
 
 

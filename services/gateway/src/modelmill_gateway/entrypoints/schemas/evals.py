@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, Json, field_validator, model_valida
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.eval_rows import BY_MODEL, SIMILARITIES
 from modelmill_gateway.entrypoints.schemas.base import ModelName, ResponseModel, UnixSeconds
-from modelmill_gateway.entrypoints.schemas.parsing import Metadata, OpenBody, parse_open
+from modelmill_gateway.entrypoints.schemas.parsing import Many, Metadata, OpenBody, parse_open
 
 MAX_CRITERIA = 20
 MAX_TURNS = 100
@@ -181,7 +181,7 @@ class SourceBody(OpenBody):
 
     type: Literal["file_id", "file_content"]
     id: str | None = Field(None, min_length=1, max_length=128)
-    content: Annotated[list[FileContentRow], Field(min_length=1)] | None = None
+    content: Annotated[Many[FileContentRow], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _has_what_its_type_needs(self) -> Self:

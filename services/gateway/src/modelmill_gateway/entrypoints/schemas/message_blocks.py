@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Discriminator, Field
 
 from modelmill_gateway.domain.chat import ToolCall, Turn
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, or_text
+from modelmill_gateway.entrypoints.schemas.parsing import Many, OpenBody, or_text
 from modelmill_gateway.entrypoints.schemas.texts import FunctionName
 
 FAILED = "Error: "
@@ -67,7 +67,7 @@ class TextBlock(Part):
     text: str
 
 
-Texts = Annotated[list[TextBlock], _of_known_types("text"), Field(json_schema_extra=or_text)]
+Texts = Annotated[Many[TextBlock], _of_known_types("text"), Field(json_schema_extra=or_text)]
 
 
 class ToolUseBlock(Part):
@@ -141,7 +141,7 @@ class UserTurn(Spoken):
 
     role: Literal["user"]
     content: Annotated[
-        list[Annotated[TextBlock | ToolResultBlock, Discriminator("type")]],
+        Many[Annotated[TextBlock | ToolResultBlock, Discriminator("type")]],
         _of_known_types("text", "tool_result"),
         Field(min_length=1, json_schema_extra=or_text),
     ]
@@ -161,7 +161,7 @@ class AssistantTurn(Spoken):
 
     role: Literal["assistant"]
     content: Annotated[
-        list[Annotated[TextBlock | ToolUseBlock, Discriminator("type")]],
+        Many[Annotated[TextBlock | ToolUseBlock, Discriminator("type")]],
         _of_known_types("text", "tool_use"),
         Field(min_length=1, json_schema_extra=or_text),
     ]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Required
 
 from pydantic import Discriminator, Field
@@ -26,7 +27,7 @@ from modelmill_gateway.entrypoints.schemas.message_blocks import (
     turns_of,
     unserved_among,
 )
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, parse_open
+from modelmill_gateway.entrypoints.schemas.parsing import MOST_ERRORS, Many, OpenBody, parse_open
 from modelmill_gateway.entrypoints.schemas.texts import (
     MAX_TOOLS,
     CascadeField,
@@ -123,7 +124,7 @@ class CountedBody(Part):
     }
 
     model: ModelName = Field(min_length=1, max_length=256, description="Alias, version id or name.")
-    messages: list[AnyTurn] = Field(min_length=1, examples=[[QUESTION]])
+    messages: Many[AnyTurn] = Field(min_length=1, examples=[[QUESTION]])
     system: Texts = Field(default_factory=list, examples=["Name the kind."])
     tools: list[ClientTool] | None = Field(None, max_length=MAX_TOOLS)
     tool_choice: Annotated[FreeChoice | OneTool, Discriminator("type")] | None = None
@@ -189,7 +190,7 @@ def parse_counted(body: bytes) -> ChatCall:
 
 
 def _call(parsed: CountedBody, sampling: Sampling) -> ChatCall:
-    if wrong := list(parsed.unserved()):
+    if wrong := list(islice(parsed.unserved(), MOST_ERRORS)):
         raise unsupported(*wrong)
     turns = tuple(turns_of(parsed.messages))
     if turns[-1].role == "assistant":

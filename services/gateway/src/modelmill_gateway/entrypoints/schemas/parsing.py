@@ -18,6 +18,11 @@ Metadata = Annotated[dict[Key, Value], Field(max_length=16)]
 """The caller's own words about something, as OpenAI bounds them."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
+ItemT = TypeVar("ItemT")
+Many = Annotated[list[ItemT], Field(fail_fast=True)]
+"""A list of any length, of which the first wrong item is told: a body has room for a million."""
+MOST_ERRORS = 200
+"""That are listed. To write down as many as a body has room for takes seconds."""
 
 
 def as_list(texts: Any) -> Any:
@@ -93,10 +98,10 @@ def parse_body(body: bytes, kind: type[ModelT]) -> ModelT:
         return kind.model_validate_json(body)
     except ValidationError as error:
         found = _found(error)
-        if found[0]["type"] == "json_invalid":
+        if found and found[0]["type"] == "json_invalid":
             message = f"the body is not valid JSON: {found[0]['msg']}"
             raise BadRequestError(message, code="invalid_json") from None
-        raise InvalidInputError([_say(entry, kind) for entry in found]) from None
+        raise _invalid(error, found, kind) from None
 
 
 def parse_open(body: bytes, kind: type[ModelT]) -> ModelT:
@@ -122,7 +127,7 @@ def parse_fields(fields: Mapping[str, Any], kind: type[ModelT]) -> ModelT:
     try:
         return kind.model_validate(fields)
     except ValidationError as error:
-        raise InvalidInputError([_say(entry, kind) for entry in _found(error)]) from None
+        raise _invalid(error, _found(error), kind) from None
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:
@@ -180,7 +185,23 @@ def _written_as(name: str, given: Any, places: Sequence[int | str], kind: type[B
 
 
 def _found(error: ValidationError) -> list[Any]:
+    """The errors; none where there are too many to list."""
+    if error.error_count() > MOST_ERRORS:
+        return []
     return [*error.errors(include_url=False, include_context=False)]
+
+
+def _invalid(
+    error: ValidationError, found: Sequence[Any], kind: type[BaseModel]
+) -> InvalidInputError:
+    if not found:
+        return InvalidInputError(too_many_errors(error.error_count()))
+    return InvalidInputError([_say(entry, kind) for entry in found])
+
+
+def too_many_errors(count: int) -> str:
+    """What is said of more errors than are listed."""
+    return f"body: has {count:,} errors, too many to list. /docs names the fields there are"
 
 
 def _say(entry: Any, kind: type[BaseModel]) -> str:

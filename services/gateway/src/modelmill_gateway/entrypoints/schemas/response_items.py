@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from modelmill_gateway.domain.chat import ToolCall, Turn
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, or_text
+from modelmill_gateway.entrypoints.schemas.parsing import Many, OpenBody, or_text
 from modelmill_gateway.entrypoints.schemas.texts import FunctionName
 
 TEXT_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
@@ -110,7 +110,7 @@ InputItem = Annotated[
     Discriminator(_type_of),
 ]
 Input = Annotated[
-    list[InputItem],
+    Many[InputItem],
     BeforeValidator(_as_items),
     Field(min_length=1, json_schema_extra=or_text),
 ]

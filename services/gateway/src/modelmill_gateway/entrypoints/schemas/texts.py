@@ -15,7 +15,12 @@ from typing_extensions import TypedDict
 from modelmill_gateway.domain import chat
 from modelmill_gateway.domain.chat import End, Tool
 from modelmill_gateway.domain.errors import BadRequestError, unsupported
-from modelmill_gateway.entrypoints.schemas.parsing import OpenBody, unknown_field
+from modelmill_gateway.entrypoints.schemas.parsing import (
+    MOST_ERRORS,
+    OpenBody,
+    too_many_errors,
+    unknown_field,
+)
 
 LEAST_LOGPROB = -9999.0
 """What OpenAI says of a token that could not come; JSON has no infinity."""
@@ -326,5 +331,8 @@ def refuse_unknown(parsed: OpenBody, decided: Collection[str]) -> None:
     unknown = [name for name, value in extra.items() if value is not None and name not in decided]
     if unknown:
         known = type(parsed).model_fields
-        errors = [unknown_field(name[:80], known) for name in unknown]
+        if len(unknown) > MOST_ERRORS:
+            errors = [too_many_errors(len(unknown))]
+        else:
+            errors = [unknown_field(name[:80], known) for name in unknown]
         raise BadRequestError(errors, param=unknown[0][:80], code="unknown_parameter")
