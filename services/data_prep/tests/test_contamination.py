@@ -1,6 +1,7 @@
 """Rows that give an evaluation away are found, and named by what they give away."""
 
 import random
+import time
 from pathlib import Path
 
 import numpy as np
@@ -123,3 +124,11 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "duplicates: evaluation_file_ids names 'a' more than once",
         "duplicates: evaluation_file_ids has more than 16 files",
     ]
+
+
+def test_a_hundred_thousand_evaluation_files_are_refused_in_no_time():
+    ids = [f"file-{number}" for number in range(100_000)]
+    began = time.process_time()
+    with pytest.raises(InvalidInputError, match="more than 16 files"):
+        plan_duplicates({"evaluation_file_ids": ids})
+    assert time.process_time() - began < 2

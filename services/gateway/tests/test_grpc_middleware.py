@@ -10,8 +10,10 @@ import pytest
 from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import House
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, DuplicateSpec, EntitySpec
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec, EvaluationTask, Protection
 from modelmill_gateway.domain.access import SCOPES, Caller
 from modelmill_gateway.domain.model_names import ModelNames, Named
 from modelmill_gateway.domain.request_context import RequestContext, RequestIds, RequestInHand
@@ -208,7 +210,7 @@ async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
 
     server = RpcServer("127.0.0.1:0", None, drain_seconds=0)
     answering = {procedure.name: broken for procedure in PROCEDURES}
-    handlers = build_handlers(answering, Everybody(), any_model, RequestIds("secret"))
+    handlers = build_handlers(answering, Everybody(), any_model, RequestIds("secret"), 1024)
     server.grpc.add_generic_rpc_handlers((handlers,))
     async with server, open_channel(f"127.0.0.1:{server.port}", "any") as channel:
         asked = pb.ListModelsRequest()
@@ -221,7 +223,49 @@ async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
 
 async def test_a_procedure_that_nobody_handles_stops_the_start():
     with pytest.raises(LookupError, match="Chat"):
-        build_handlers({}, Everybody(), any_model, RequestIds("secret"))
+        build_handlers({}, Everybody(), any_model, RequestIds("secret"), 1024)
+
+
+async def test_a_request_is_no_larger_than_a_body_over_http(house: House):
+    name = "a" * 1024 * 1024
+    async with grpc_stub(house, scope="models:read models:write") as stub:
+        for call in (
+            stub.GetModel(pb.GetModelRequest(model=name), timeout=CALL_SECONDS),
+            stub.MoveAlias(pb.MoveAliasRequest(name="a", fallback=["b"] * 400_000)),
+        ):
+            assert await call.code() is Status.RESOURCE_EXHAUSTED
+            assert "larger than 1048576 bytes" in (await call.details() or "")
+
+
+SPECS = {
+    "ids of files": (
+        "CreateDataset",
+        DatasetSpec(duplicates=DuplicateSpec(evaluation_file_ids=["f"] * 5_001)),
+    ),
+    "names by name": (
+        "PreviewDataset",
+        DatasetSpec(entities=EntitySpec(actions={f"{each:x}": "mask" for each in range(5_001)})),
+    ),
+    "empty messages": (
+        "EstimateEvaluation",
+        EvaluationSpec(model="default", protections=[Protection()] * 5_001),
+    ),
+    "lists within lists": (
+        "CreateEvaluation",
+        EvaluationSpec(model="default", tasks=[EvaluationTask(data_file_ids=["f"] * 1_000)] * 5),
+    ),
+}
+
+
+@pytest.mark.parametrize(("procedure", "spec"), SPECS.values(), ids=SPECS)
+async def test_a_spec_with_more_entries_than_can_be_checked_at_once_goes_no_further(
+    house: House, procedure: str, spec: Any
+):
+    request = getattr(pb, f"{procedure}Request")(spec=spec)
+    async with grpc_stub(house) as stub:
+        call = getattr(stub, procedure)(request, timeout=CALL_SECONDS)
+        assert await call.code() is Status.INVALID_ARGUMENT
+        assert "more than 5000 entries" in (await call.details() or "")
 
 
 async def test_health_is_open(house: House):

@@ -18,6 +18,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
 )
 from modelmill_bus.subjects import job_progress
+from modelmill_gateway.ordering.read_job_metrics import MetricRange
 from modelmill_service_kit.grpc_client import open_channel
 from modelmill_testkit.waiting import eventually
 
@@ -220,3 +221,9 @@ async def test_metrics_over_grpc_are_those_over_http(house: House):
     assert list(series.values) == expected["values"]
     assert (series.total, series.is_sampled, found.is_complete) == (290, True, True)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_million_names_are_looked_up_at_once():
+    wanted = MetricRange(names=["loss"] * 1_000_000)
+
+    assert wanted.names == {"loss"}

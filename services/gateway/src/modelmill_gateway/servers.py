@@ -163,6 +163,7 @@ def gateway_rpc_handlers(
         verifier,
         use_cases.require_models,
         use_cases.record_feedback.request_ids,
+        parts.settings.max_body_bytes,
     )
 
 

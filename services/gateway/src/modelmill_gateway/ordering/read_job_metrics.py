@@ -38,6 +38,8 @@ class MetricRange:
     """Empty for all."""
 
     def __post_init__(self) -> None:
+        # Each series is looked up in them, and over gRPC they are a list of any length.
+        object.__setattr__(self, "names", frozenset(self.names))
         if self.last is not None and self.last < self.first:
             raise BadRequestError("to_step must be at least from_step", param="to_step")
 

@@ -1,5 +1,6 @@
 """Validated deduplication and contamination options."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -54,8 +55,8 @@ def plan_duplicates(spec: Mapping[str, Any]) -> DuplicatesPlan:
         errors.append("duplicates: an id in evaluation_file_ids is empty")
     errors += [
         f"duplicates: evaluation_file_ids names {file[:64]!r} more than once"
-        for file in dict.fromkeys(files)
-        if file and files.count(file) > 1
+        for file, count in Counter(files).items()
+        if file and count > 1
     ]
     if len(files) > MAX_EVALUATION_FILES:
         errors.append(f"duplicates: evaluation_file_ids has more than {MAX_EVALUATION_FILES} files")

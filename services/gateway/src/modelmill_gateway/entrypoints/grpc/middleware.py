@@ -14,7 +14,12 @@ from typing import Any
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill_service_kit.errors import DomainError, UnauthenticatedError
+from modelmill_service_kit.errors import (
+    DomainError,
+    InvalidInputError,
+    TooLargeError,
+    UnauthenticatedError,
+)
 from modelmill_service_kit.handler_interceptor import request_reader
 from modelmill_service_kit.status import status_of
 
@@ -92,14 +97,21 @@ Handlers = Mapping[str, Handler]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+MOST_IN_SPEC = 5_000
+"""Entries of all lists of a job's spec; those of a body over HTTP are bounded one by one."""
+
 
 def build_handlers(
     handlers: Handlers,
     verifier: Credentials,
     require_models: RequireModels,
     request_ids: RequestIds,
+    max_bytes: int,
 ) -> grpc.GenericRpcHandler:
     """gRPC's handlers of the service; each lets in only callers with the scope of the equal route.
+
+    Args:
+        max_bytes: of a request that is one message, as of a body over HTTP.
 
     Raises:
         LookupError: a procedure has no handler or no route, or one of them no procedure, or it is
@@ -115,7 +127,7 @@ def build_handlers(
         route = routes[ROUTE_OF[method.name]]
         if bool(route.models.body or route.models.path) != (method.name in MODEL_FIELDS):
             raise LookupError(f"MODEL_FIELDS: {method.name} differs from its route {route.name}")
-        middleware = _Middleware(method, verifier, route, require_models, request_ids)
+        middleware = _Middleware(method, verifier, route, require_models, request_ids, max_bytes)
         gated[method.name] = middleware.handler(handlers[method.name])
     return grpc.method_handlers_generic_handler(SERVICE.full_name, gated)
 
@@ -130,8 +142,10 @@ class _Middleware:
         route: Route,
         require_models: RequireModels,
         request_ids: RequestIds,
+        max_bytes: int,
     ) -> None:
         self._method = method
+        self._max_bytes = max_bytes
         self._procedure = method.name
         self._verifier = verifier
         self._route = route
@@ -191,7 +205,11 @@ class _Middleware:
 
     def _allowed(self, request: Any, call: RequestContext) -> Any:
         """The request as it is handled, if the caller may ask for all that it names."""
+        if not self._method.client_streaming and len(request) > self._max_bytes:
+            raise TooLargeError(f"the request is larger than {self._max_bytes} bytes")
         message = self._read(request)
+        if "spec" in self._method.input_type.fields_by_name:
+            _require_few(message.spec)
         self._require_models(call.caller, self._route.models, self._named(message))
         return message
 
@@ -202,6 +220,18 @@ class _Middleware:
         if self._route.models.reach is Reach.JOB:
             return Named(other=said[0] if said else "")
         return Named(said)
+
+
+def _require_few(spec: Any) -> None:
+    """Raise InvalidInputError for a spec with so many entries that to check them takes seconds."""
+    waiting, seen = [spec], 0
+    while waiting:
+        for field, value in waiting.pop().ListFields():
+            entries = value if field.is_repeated else (value,)
+            seen += len(entries)
+            if seen > MOST_IN_SPEC:
+                raise InvalidInputError(f"spec: has more than {MOST_IN_SPEC} entries")
+            waiting += [each for each in entries if hasattr(each, "ListFields")]
 
 
 @dataclass
