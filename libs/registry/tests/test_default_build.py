@@ -19,6 +19,7 @@ from modelmill_registry.default_build import (
         ("adapter", "prefix", "ftjob-1", False),
         ("adapter", "prompt", "ftjob-1", False),
         ("safetensors", "full", "ftjob-1", True),
+        ("safetensors", "pruned", "job-1", False),
         ("safetensors", "", "", False),
         ("openvino-int8", "", "job-1", False),
     ],
