@@ -24,7 +24,7 @@ from typing import Any
 
 from modelmill_jobs.errors import JobFailed
 from modelmill_optimizer_builder.build_model import refuse_architecture, refuse_machine
-from modelmill_optimizer_builder.domain.forms import FORMS
+from modelmill_optimizer_builder.domain.forms import FORMS, PRUNED
 from modelmill_optimizer_builder.tensorrt.build import missing_for_engines
 from rich.console import Console
 from rich.table import Table
@@ -40,6 +40,8 @@ TRIED = (
     *("gemma", "gemma2", "gemma3_text", "phi3"),
 )
 """Model types of the table, as config.json has them."""
+TABLED = tuple(name for name in FORMS if name != PRUNED)
+"""Forms of the table; what is pruned takes a plan, and is a source of these."""
 BEGIN, END = "<!-- tests.bench.form_table -->", "<!-- end of the table -->"
 WORKS = "works"
 UNEXPLAINED = ("Traceback", "CHILD_DIED", "INTERNAL")
@@ -147,14 +149,14 @@ def measured(wanted: Sequence[str], console: Console) -> dict[tuple[str, str], s
     """All cells; those that are done already are read."""
     cells = read_done()
     for model_type in wanted:
-        forms = [form for form in FORMS if (model_type, form) not in cells]
+        forms = [form for form in TABLED if (model_type, form) not in cells]
         for form, said in row(model_type, forms):
             cells[model_type, form] = said
             DONE.parent.mkdir(parents=True, exist_ok=True)
             with DONE.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps([model_type, form, said]) + "\n")
             console.print(f"{model_type} {form}: {said}", markup=False)
-    return {key: said for key, said in cells.items() if key[0] in wanted and key[1] in FORMS}
+    return {key: said for key, said in cells.items() if key[0] in wanted and key[1] in TABLED}
 
 
 def read_done() -> dict[tuple[str, str], str]:
@@ -198,7 +200,7 @@ def section(cells: Cells) -> str:
         "`python -m tests.bench.form_table`. A number points to what was said of FORM.",
     ]
     for group in ("openvino-|onnx-", "compressed-|tensorrt-", "gguf-"):
-        forms = [form for form in FORMS if form.startswith(tuple(group.split("|")))]
+        forms = [form for form in TABLED if form.startswith(tuple(group.split("|")))]
         lines += ["", f"| architecture | {' | '.join(f'`{form}`' for form in forms)} |"]
         lines.append(f"|---|{'---|' * len(forms)}")
         for name in types:

@@ -4,13 +4,14 @@ import json
 import re
 
 import pytest
-from modelmill_optimizer_builder.domain.forms import FORMS, form_named
+from modelmill_optimizer_builder.domain.forms import form_named
 
 from tests.bench.form_table import (
     BEGIN,
     END,
     PAGE,
     RESULT,
+    TABLED,
     TRIED,
     WORKS,
     architecture_of,
@@ -47,7 +48,7 @@ def published() -> dict[tuple[str, str], str]:
 def test_the_table_has_every_form_of_every_architecture_and_all_is_decided() -> None:
     cells = published()
 
-    assert cells.keys() == {(name, form) for name in TRIED for form in FORMS}
+    assert cells.keys() == {(name, form) for name in TRIED for form in TABLED}
     assert all(map(is_decided, cells.values()))
     assert section(cells) in PAGE.read_text("utf-8")
 
@@ -67,7 +68,7 @@ def test_what_is_refused_before_any_work_is_refused_with_the_message_of_the_tabl
     config |= {"model_type": name, "architectures": [f"{NAMES[name]}ForCausalLM"]}
     cells = published()
 
-    for form in FORMS:
+    for form in TABLED:
         if said := form_named(form).refusal(config):
             wanted = told((name, form), f"UNSUPPORTED_ARCHITECTURE: {said}")
             # A machine that lacks what a form is built with says so first.
