@@ -113,7 +113,7 @@ def _order(port: ChildPort) -> BuildOrder:
         tuned=_path(request["tuned"]),
         scratch=port.folder / "scratch",
         target=Path(request["target"]),
-        pruning=Pruning.of(request["pruning"]),
+        pruning=Pruning.of(request.get("pruning")),
         is_candidate=request["is_candidate"],
     )
 
