@@ -15,9 +15,10 @@ with N in flight, 64 tokens prompt and answer, over bf16 in the openvino engine,
 flight. `forms.rival.R.*`: the rivals' own int4 of the same merged model (`rival_forms`).
 
 A cell that is done is kept in build/bench/ until code or a library that makes it changes, so that
-what was interrupted goes on. About two hours on two cores; the rest is said as it goes. `--only`
-does cells whose names begin so; `--report` none. `--quick` shows that it works: few rows and
-rounds. `--keep` writes deploy/bench/forms.json in place of the entries of the same ids.
+what was interrupted goes on. About three hours on two cores; the rest is said as it goes. `--only`
+does cells of these names, or whose names begin so; `--report` none. `--quick` shows that it works:
+few rows and rounds. `--keep` writes deploy/bench/forms.json in place of the entries of the same
+ids.
 """
 
 import argparse
@@ -40,15 +41,15 @@ from tests.bench.forms_cells import (
     MADE,
     MODEL_SOURCES,
     REFUSED,
-    SERVED,
     SOURCES,
     TRANSFORMERS,
     TUNED,
     FormCell,
     MadeForm,
     ServedForm,
-    cells,
+    chosen_cells,
     digest,
+    served_with,
 )
 from tests.bench.forms_figures import entries, refusals
 from tests.bench.forms_model import FULL, QUICK, FormsModel, make_model, require_rows
@@ -164,7 +165,7 @@ class FormsBench:
     async def _serve(self, in_flight: str) -> dict[str, Any]:
         folders = {
             served.id: (served.engine, folder)
-            for served in SERVED
+            for served in served_with(int(in_flight))
             if (folder := self._folder(served)).is_dir()
         }
         rounds, tokens = (QUICK_ROUNDS, QUICK_TOKENS) if self._quick else (ROUNDS, NEW_TOKENS)
@@ -194,7 +195,7 @@ def main() -> int:
     """Exit status: 1 when a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.forms")
     parser.add_argument(
-        "--only", nargs="+", default=[""], metavar="CELL", help="beginning of names"
+        "--only", nargs="+", default=[""], metavar="CELL", help="names, or their beginning"
     )
     parser.add_argument("--keep", action="store_true", help=f"write {RESULT}")
     parser.add_argument("--quick", action="store_true", help="little of everything")
@@ -202,7 +203,7 @@ def main() -> int:
     given = parser.parse_args()
     console = Console()
     bench = FormsBench(console, quick=given.quick)
-    chosen = [cell for cell in cells() if cell.name.startswith(("model", *given.only))]
+    chosen = chosen_cells(given.only)
     if not given.report:
         asyncio.run(bench.run(chosen))
     lines = entries(bench.results)

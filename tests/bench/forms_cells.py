@@ -1,6 +1,7 @@
 """What forms.* makes and serves, and how long each cell takes."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ METHODS_MEASURED: tuple[str, ...] = (
 )
 """Of `domain.int4_methods.METHODS`; each is made alone, too."""
 IN_FLIGHT = (1, 8, 32)
+SERVED_SECONDS = {1: 720.0, 8: 420.0, 32: 500.0}
 SOURCES = (
     Path("services/optimizer_builder/src"),
     Path("libs/evaluation/src"),
@@ -79,6 +81,19 @@ SERVED = (
 )
 
 
+MANY_IN_FLIGHT = (
+    *(BF16, "openvino-int8", COMPETED, f"{COMPETED}.compensation-.8"),
+    *("onnx-int8", "onnx-int4"),
+)
+"""What is served with several requests in flight: methods of the same shapes have the same speed,
+and take turns with one request alone."""
+
+
+def served_with(in_flight: int) -> list[ServedForm]:
+    """What takes turns with so many requests in flight."""
+    return [each for each in SERVED if in_flight == 1 or each.name in MANY_IN_FLIGHT]
+
+
 @dataclass(frozen=True)
 class FormCell:
     """A step whose result is kept."""
@@ -94,9 +109,17 @@ def cells() -> list[FormCell]:
         FormCell("model", 400.0),
         *(FormCell(f"{TUNED}.{made.name}", made.seconds) for made in MADE),
         *(FormCell(f"{BASE}.{made.name}", made.seconds / 2) for made in MADE),
-        *(FormCell(f"served.{count}", 60.0 + 12.0 * count) for count in IN_FLIGHT),
+        *(FormCell(f"served.{count}", SERVED_SECONDS[count]) for count in IN_FLIGHT),
         *(FormCell(f"rival.{name}", 900.0) for name in RIVALS),
     ]
+
+
+def chosen_cells(names: Sequence[str]) -> list[FormCell]:
+    """Cells of these names or, where a name is no cell's, whose names begin so; and the model."""
+    known = cells()
+    exact = {cell.name for cell in known} & {*names}
+    begun = tuple(name for name in names if name not in exact)
+    return [cell for cell in known if cell.name in {"model", *exact} or cell.name.startswith(begun)]
 
 
 RIVALS = ("optimum", "olive", "llm_compressor", "modelopt")

@@ -26,8 +26,8 @@ KINDS: Mapping[str, Callable[[], EngineKind]] = {
     ONNX: lambda: OnnxKind(OnnxOptions()),
     TRANSFORMERS: lambda: TransformersKind(TransformersOptions()),
 }
-SLOW = {TRANSFORMERS: 8}
-"""Requests in flight at most, where 32 would take minutes a round."""
+SLOW = {TRANSFORMERS: 1}
+"""Requests in flight at most, where more take minutes a round."""
 
 
 @asynccontextmanager

@@ -13,7 +13,15 @@ from tests.bench import forms
 from tests.bench.child_steps import run_steps
 from tests.bench.figures import Unmeasured, all_of
 from tests.bench.forms import FormsBench
-from tests.bench.forms_cells import COMPETED, METHODS_MEASURED, SERVED, FormCell, cells
+from tests.bench.forms_cells import (
+    COMPETED,
+    METHODS_MEASURED,
+    SERVED,
+    FormCell,
+    cells,
+    chosen_cells,
+    served_with,
+)
 from tests.bench.forms_figures import entries, refusals
 from tests.bench.kept_entries import keep_entries
 from tests.bench.worker import WorkerFailedError
@@ -178,3 +186,18 @@ def test_a_process_tells_its_steps_and_a_failed_one_its_last_words(tmp_path: Pat
         asyncio.run(run_steps(str(script), (), tell, ("python3",)))
 
     assert told == [("score", 1, 2)]
+
+
+def test_a_name_of_a_cell_chooses_it_alone_and_the_beginning_of_names_all() -> None:
+    def names(*given: str) -> list[str]:
+        return [cell.name for cell in chosen_cells(given)]
+
+    assert names(f"tuned.{COMPETED}") == ["model", f"tuned.{COMPETED}"]
+    assert len(names(f"tuned.{COMPETED}.")) == 1 + len(METHODS_MEASURED)
+    assert names("") == [cell.name for cell in cells()]
+
+
+def test_methods_take_turns_with_one_request_and_the_chosen_forms_with_many() -> None:
+    assert served_with(1) == list(SERVED)
+    assert {each.name for each in served_with(8)} < {each.name for each in SERVED}
+    assert COMPETED in {each.name for each in served_with(32)}
