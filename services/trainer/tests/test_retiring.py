@@ -151,17 +151,17 @@ async def test_a_model_of_a_waiting_job_is_not_retired_and_the_job_is_named(
         assert (await retire(site, base.version_id)).version_ids == [base.version_id]
 
 
-async def test_jobs_on_retired_inputs_are_refused_and_accepted_ones_continue(
+async def test_jobs_on_retired_inputs_are_refused_and_accepted_ones_say_what_is_gone(
     site: Any,
 ) -> None:
-    """A dataset stays readable to such a job; a base does not, and the job says so."""
     async with site.serving(role="serve"):
         base, doomed = [await site.import_base(name=name) for name in ("tiny", "doomed")]
-        await site.add_dataset()  # without rows, which is said of it once it is read
+        for dataset_id in ("ds-toy", "ds-kept"):
+            await site.add_dataset(dataset_id=dataset_id)
         spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy")
         on_dataset = await site.create(spec)
         on_base = await site.create(
-            pb.TrainSpec(base_version_id=doomed.version_id, dataset_id="ds-toy")
+            pb.TrainSpec(base_version_id=doomed.version_id, dataset_id="ds-kept")
         )
         cancelled = await site.create(spec)
         # As by a deletion that had looked at the jobs a moment before these were accepted.
@@ -181,7 +181,7 @@ async def test_jobs_on_retired_inputs_are_refused_and_accepted_ones_continue(
         ends = [await site.ended(job.job_id) for job in (on_dataset, on_base)]
 
     assert [(state.status, state.error.code) for state in ends] == [
-        (JOB_STATUS_FAILED, "NO_TRAINING_ROWS"),
+        (JOB_STATUS_FAILED, "DATASET_GONE"),
         (JOB_STATUS_FAILED, "BASE_GONE"),
     ]
     assert (await site.state(cancelled.job_id)).attempt == 0
