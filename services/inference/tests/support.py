@@ -29,7 +29,7 @@ from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.grpc_client import domain_errors, open_channel
 from modelmill_testkit.nats_server import NatsServer, run_nats
 from modelmill_testkit.service_process import SECRET
-from modelmill_testkit.waiting import eventually
+from modelmill_testkit.waiting import eventually, once_available
 
 ANSWER_SECONDS = 240.0
 """For an answer or a load beside other tests: less would be told to admission, which refuses."""
@@ -114,7 +114,8 @@ class Service:
             parent_version_id=parent,
             context_tokens=512,
         )
-        await self.bus.publish(MODEL_READY, model, msg_id=version_id)
+        # Beside other tests a broker may not answer in time; the id makes a repeat the same.
+        await once_available(lambda: self.bus.publish(MODEL_READY, model, msg_id=version_id))
         return version_id
 
     async def load_when_known(self, version_id: str) -> pb.LoadModelResponse:
