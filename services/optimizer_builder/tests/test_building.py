@@ -5,13 +5,15 @@ All tests of the shared build are in this file, because another file may run in 
 which would build it again.
 """
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED
-from modelmill_registry.default_build import is_lossy
+from modelmill_registry.default_build import default_build_of, is_lossy
+from modelmill_registry.store import FolderStore
 
 from .builders import run_scripts
 from .conftest import ROWS, Story
@@ -362,3 +364,20 @@ def test_a_merge_in_another_dtype_is_refused_with_the_dtype(
 
     assert code == "MERGE_DTYPE"
     assert f"a merge in {dtype} gives them" in message
+
+
+def test_a_pruned_version_is_ready_to_be_trained_and_nothing_is_built_of_it_unasked(
+    story: Story,
+) -> None:
+    pruned, store = story.pruned, FolderStore(story.root / "artifacts")
+    config = json.loads((store.materialise(pruned.digest) / "config.json").read_text())
+
+    assert (pruned.form, pruned.method) == ("safetensors", "pruned")
+    assert pruned.name == "tiny-tuned-pruned"
+    assert (config["num_attention_heads"], config["num_key_value_heads"]) == (2, 1)
+    assert pruned.metrics["size_ratio"] < 1
+    assert pruned.metrics["accuracy_loss_allowed"] == 0.02
+    assert {"accuracy_loss", "general_perplexity_loss"} <= set(pruned.metrics)
+    assert default_build_of(pruned) is None
+    asked = [request.spec["source_version_id"] for request in story.requests]
+    assert pruned.version_id not in asked

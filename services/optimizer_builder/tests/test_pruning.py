@@ -1,6 +1,5 @@
 """Pruned models: their shapes, what they answer, and what is refused before anything is cut."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -16,11 +15,8 @@ from modelmill_optimizer_builder.domain.pruning import (
     pruning_errors,
     pruning_refusal,
 )
-from modelmill_registry.default_build import default_build_of
-from modelmill_registry.store import FolderStore
 
 from .builders import run_script
-from .conftest import Story
 
 SMOLLM2 = {
     **{"model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30},
@@ -60,24 +56,6 @@ def test_layers_alone_go_and_a_cut_of_other_heads_than_are_silent_is_refused(
 ) -> None:
     assert found["layers"]["method"]["kept"] == {"layers": [0, 4], "heads": 6, "mlp": 192}
     assert found["wrongly"] == "LOGITS_DIFFER"
-
-
-@pytest.mark.heavy
-def test_a_pruned_version_is_ready_to_be_trained_and_nothing_is_built_of_it_unasked(
-    story: Story,
-) -> None:
-    pruned, store = story.pruned, FolderStore(story.root / "artifacts")
-    config = json.loads((store.materialise(pruned.digest) / "config.json").read_text())
-
-    assert (pruned.form, pruned.method) == ("safetensors", "pruned")
-    assert pruned.name == "tiny-tuned-pruned"
-    assert (config["num_attention_heads"], config["num_key_value_heads"]) == (2, 1)
-    assert pruned.metrics["size_ratio"] < 1
-    assert pruned.metrics["accuracy_loss_allowed"] == 0.02
-    assert {"accuracy_loss", "general_perplexity_loss"} <= set(pruned.metrics)
-    assert default_build_of(pruned) is None
-    asked = [request.spec["source_version_id"] for request in story.requests]
-    assert pruned.version_id not in asked
 
 
 @pytest.mark.parametrize(
