@@ -169,11 +169,11 @@ def test_a_file_that_the_dataset_is_not_made_of_is_answered_with_its_files(gatew
 def test_a_deletion_names_what_still_holds_the_rows(gateway, capsys):
     assert run_app(["files", "delete", "file-1"]) == 0
     assert capsys.readouterr().out == (
-        "file-1: deleted. Of it there are still datasets: ds-1, ds-2 (`mill data delete`)\n"
+        "file-1: deleted. Datasets made of it are still there: ds-1, ds-2 (`mill data delete`)\n"
     )
     assert said(capsys, "delete", "ds-1") == (
-        "ds-1: deleted. Of it there are still models: mv-0, mv-1, mv-2, mv-3, mv-4 and 2 more"
-        " (`mill models delete`)\n"
+        "ds-1: deleted. Models trained on it are still there: mv-0, mv-1, mv-2, mv-3, mv-4 and"
+        " 2 more (`mill models delete`)\n"
     )
     assert said(capsys, "delete", "ds-2") == "ds-2: deleted\n"
     assert gateway.deleted == ["/v1/files/file-1", "/v1/datasets/ds-1", "/v1/datasets/ds-2"]

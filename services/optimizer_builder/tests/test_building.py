@@ -370,8 +370,11 @@ def test_a_pruned_version_is_ready_to_be_trained_and_nothing_is_built_of_it_unas
     story: Story,
 ) -> None:
     pruned, store = story.pruned, FolderStore(story.root / "artifacts")
-    config = json.loads((store.materialise(pruned.digest) / "config.json").read_text())
+    folder = store.materialise(pruned.digest)
+    config = json.loads((folder / "config.json").read_text())
+    card = (folder / "README.md").read_text()
 
+    assert "# tiny-tuned-pruned\n\nA pruned model, to be trained further, made from tiny" in card
     assert (pruned.form, pruned.method) == ("safetensors", "pruned")
     assert pruned.name == "tiny-tuned-pruned"
     assert (config["num_attention_heads"], config["num_key_value_heads"]) == (2, 1)

@@ -41,7 +41,9 @@ def test_a_pruned_model_loads_as_any_other_and_answers_as_the_silenced_one(
 
     assert (config["num_attention_heads"], config["num_key_value_heads"]) == (4, 2)
     assert (config["intermediate_size"], config["num_hidden_layers"]) == (128, 3)
-    assert all(len(config[name]) == 3 for name in ("layer_types",) if config.get(name))
+    assert all(
+        len(config[name]) == 3 for name in ("layer_types", "no_rope_layers") if config.get(name)
+    )
     assert made["silenced"]["largest_share"] < 0.001
     assert made["method"]["kept"]["layers"][0] == 0
     assert made["method"]["kept"]["layers"][-1] == 4

@@ -71,12 +71,17 @@ STAYING = 5
 """Ids that are named after a deletion, at most."""
 
 
-def what_stays(ids: Sequence[str], things: str, command: str) -> str:
-    """What was made of a deleted thing and still holds what was in it; empty if nothing was."""
+def what_stays(ids: Sequence[str], made: str, command: str) -> str:
+    """What was made of a deleted thing and is not deleted with it; empty if nothing was.
+
+    Args:
+        made: What the ids are of, such as "Datasets made of it".
+        command: Which deletes them.
+    """
     if not ids:
         return ""
     more = f" and {len(ids) - STAYING} more" if len(ids) > STAYING else ""
-    return f". Of it there are still {things}: {', '.join(ids[:STAYING])}{more} (`{command}`)"
+    return f". {made} are still there: {', '.join(ids[:STAYING])}{more} (`{command}`)"
 
 
 def _fields_of(record: Record) -> Iterable[tuple[str, object]]:

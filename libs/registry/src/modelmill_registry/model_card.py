@@ -21,6 +21,7 @@ LIBRARIES = {"adapter": "peft", "safetensors": "transformers"}
 BUILD_LIBRARIES = ("compressed-tensors",)
 """Of those, the ones whose own names have more than one word."""
 WHAT = {"adapter": "An adapter for", "safetensors": "A fine-tuned model, made from"}
+PRUNED = "A pruned model, to be trained further, made from"
 _MAX_HEAD = 16_384
 _LICENCE = re.compile(r"^license:\s*[\"']?([A-Za-z0-9][\w.+-]*)[\"']?\s*$", re.MULTILINE)
 
@@ -70,7 +71,8 @@ def model_card(facts: CardFacts) -> str:
     """The text of README.md."""
     is_build = facts.form not in WHAT
     source = facts.name if is_build else facts.base_name
-    what = f"{'A build of' if is_build else WHAT[facts.form]} {_plain(source)}"
+    kind = "A build of" if is_build else PRUNED if _is_pruned(facts) else WHAT[facts.form]
+    what = f"{kind} {_plain(source)}"
     sections = [
         _head(facts),
         f"# {_plain(facts.name)}\n\n{what}, in the form `{facts.form}`.\n",
@@ -87,6 +89,10 @@ def model_card(facts: CardFacts) -> str:
         _not_measured(facts),
     ]
     return "\n".join(section for section in sections if section)
+
+
+def _is_pruned(facts: CardFacts) -> bool:
+    return bool(facts.attributes.get("method", {}).get("form") == "pruned")
 
 
 def _advice(facts: CardFacts) -> str:

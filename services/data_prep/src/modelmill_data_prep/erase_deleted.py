@@ -18,7 +18,7 @@ from modelmill_service_kit.errors import DomainError
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 1.0
+AGAIN_SECONDS = 10.0
 HOLDING_ROWS = ("evaluation", "teacher-answers", "dataset-report")
 """Kinds of artifacts that repeat rows of what they were made of."""
 

@@ -152,14 +152,15 @@ class BuildModel:
             "parity": made.parity,
             **(further or {}),
         }
-        form = form_named(spec.target_form).version_form
-        manifest = await asyncio.to_thread(self._commit, target, form, inputs, attributes)
+        manifest = await asyncio.to_thread(
+            self._commit, target, spec.target_form, inputs, attributes
+        )
         return _announcement(job, spec, inputs.source, manifest, context_tokens, figures)
 
     def _commit(
         self,
         target: Path,
-        form: str,
+        target_form: str,
         inputs: BuildInputs,
         attributes: Mapping[str, Any],
     ) -> Manifest:
@@ -167,8 +168,9 @@ class BuildModel:
         dataset, source = inputs.dataset, inputs.source
         base = self._store.materialise(inputs.base_digest)
         origin = origin_of(self._store, source.digest)
+        form = form_named(target_form).version_form
         facts = CardFacts(
-            name=source.name,
+            name=_name_of(target_form, source),
             form=form,
             base_name=inputs.base_name,
             licence=licence_of(base) or origin.get("licence", ""),
@@ -293,6 +295,11 @@ def refuse_architecture(form: str, base: Path, pruning: Pruning | None = None) -
             raise JobFailed("NOT_PRUNABLE", str(error), "Order another share.") from error
 
 
+def _name_of(target_form: str, source: ModelReady) -> str:
+    """Name for people: the source's, which never means what was cut of it."""
+    return f"{source.name}-{PRUNED}" if target_form == PRUNED else source.name
+
+
 def _announcement(
     job: ActiveJob,
     spec: BuildSpec,
@@ -301,11 +308,10 @@ def _announcement(
     context_tokens: int,
     figures: Mapping[str, float],
 ) -> ModelReady:
-    is_pruned = spec.target_form == PRUNED
     ready = ModelReady(
         version_id=version_id_of(job.job_id, spec.target_form),
         tenant=job.tenant,
-        name=f"{source.name}-{PRUNED}" if is_pruned else source.name,
+        name=_name_of(spec.target_form, source),
         form=manifest.form,
         digest=manifest.digest,
         parent_version_id=source.version_id,
@@ -315,7 +321,7 @@ def _announcement(
         size_bytes=manifest.size_bytes,
         context_tokens=context_tokens,
         metrics=figures,
-        method=PRUNED if is_pruned else "",
+        method=PRUNED if spec.target_form == PRUNED else "",
     )
     ready.created_at.GetCurrentTime()
     return ready

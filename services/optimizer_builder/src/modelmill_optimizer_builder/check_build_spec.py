@@ -53,8 +53,9 @@ class CheckedBuild:
 
     @property
     def built_bytes(self) -> int | None:
-        """Of the form, by the size of the weights; None for a search, and where they are gone."""
-        if is_search(self.spec) or not self.weights_bytes:
+        """Of the form, by the size of the weights; None for a search, for what is pruned, and where
+        they are gone."""
+        if is_search(self.spec) or self.spec.HasField("pruning") or not self.weights_bytes:
             return None
         return form_named(self.spec.target_form).size_bytes(self.weights_bytes)
 

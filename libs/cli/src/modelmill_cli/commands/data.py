@@ -139,7 +139,9 @@ def delete(context: typer.Context, dataset: Id, as_json: AsJson = False) -> None
     with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
         made = [each["id"] for each in client.models.list() if each.get("dataset_id") == dataset]
-        words = f"{dataset}: deleted{what_stays(made, 'models', 'mill models delete')}"
+        words = (
+            f"{dataset}: deleted{what_stays(made, 'Models trained on it', 'mill models delete')}"
+        )
         print_done(client.datasets.delete(dataset), words, as_json=as_json)
 
 

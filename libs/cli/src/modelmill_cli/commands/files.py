@@ -79,7 +79,7 @@ def delete(context: typer.Context, file_id: FileId, as_json: AsJson = False) -> 
     with connect(context.obj) as client:
         file_id = FILE.full_id(client, file_id)
         made = [each["id"] for each in client.datasets.list() if file_id in each["file_ids"]]
-        words = f"{file_id}: deleted{what_stays(made, 'datasets', 'mill data delete')}"
+        words = f"{file_id}: deleted{what_stays(made, 'Datasets made of it', 'mill data delete')}"
         print_done(client.files.delete(file_id), words, as_json=as_json)
 
 

@@ -73,17 +73,19 @@ class PrunedForm:
         del module
 
         request.report("check", 0, 0, "")
-        distances = _distances(request.target, silenced)
-        check_export(distances)
+        written = reference_module(request.target)
+        _, found = _greedy(written, silenced.prompt)
+        check_export(distances := silenced.distances(found))
         method = {
             "kept": {"layers": list(kept.layers), "heads": planned.heads, "mlp": planned.columns},
             "of": {"layers": shape.layers, "heads": shape.heads, "mlp": shape.columns},
-            "parameters": _parameters(reference_module(request.target)),
+            "parameters": _parameters(written),
             "parameters_before": before,
             "calibration": request.calibration.as_json(),
             "writer": f"transformers {version('transformers')}",
         }
-        return PrunedPair(request, prepared, method, distances)
+        goldens = _goldens(written, request.target, prepared.context_tokens)
+        return PrunedPair(request, prepared, method, goldens.record(), distances)
 
 
 class PrunedPair:
@@ -96,6 +98,7 @@ class PrunedPair:
         request: FormRequest,
         prepared: PreparedSource,
         method: Mapping[str, Any],
+        goldens: Mapping[str, Any],
         distances: Sequence[LogitDistance],
     ) -> None:
         folders = {"reference": prepared.folder, "built": request.target}
@@ -107,7 +110,7 @@ class PrunedPair:
         largest = max(each.largest for each in distances)
         share = max(each.largest / each.spread for each in distances)
         self.parity: Mapping[str, Any] = {
-            **_goldens(request.target, prepared.context_tokens).record(),
+            **goldens,
             "silenced": {"positions": len(distances), "largest": largest, "largest_share": share},
         }
         self.parity_figures: Mapping[str, float] = {
@@ -158,14 +161,9 @@ def _write(module: Any, reference: Path, target: Path) -> None:
         copy_configs(reference, target)
 
 
-def _distances(target: Path, silenced: LogitProbe) -> list[LogitDistance]:
-    _, found = _greedy(reference_module(target), silenced.prompt)
-    return silenced.distances(found)
-
-
-def _goldens(target: Path, context_tokens: int) -> GoldenCheck:
+def _goldens(written: Any, target: Path, context_tokens: int) -> GoldenCheck:
     """Goldens of the pruned model, for what is built of it and trained on it; written beside it."""
-    merged = MergedModel(reference_module(target))
+    merged = MergedModel(written)
     source = Source(target, None)
     generator = MergedModelGenerator(merged, BoundedTokenizer.load(target).eos_ids)
     goldens = GoldenCheck(source, generator, context_tokens, window=merged.window)
