@@ -125,7 +125,7 @@ class SizeBuildResponse(_message.Message):
     test_rows: _builtins.int
     """Rows of the test split that are read to score it; 0 without a dataset."""
     built_bytes: _builtins.int
-    """Of the form, by the size of the source's weights; absent for a search, and where that is not known."""
+    """Of the form, by the size of the source's weights; absent for a search, for "pruned", and where it is not known."""
     @_builtins.property
     def spec(self) -> Global___BuildSpec:
         """The spec as it would be recorded."""
