@@ -526,6 +526,7 @@ def test_a_build_that_serves_no_name_says_why(gateway, capsys, figures, why):
         ("gguf-q8_0", "mill models export mv-1 FOLDER"),
         ("compressed-tensors-int4", "mill models export mv-1 FOLDER"),
         ("tensorrt-onnx", "mill models export mv-1 FOLDER"),
+        ("pruned", "mill train mv-1 DATASET --method full"),
     ],
 )
 def test_a_build_for_others_is_to_be_exported_and_any_other_answers(

@@ -186,9 +186,17 @@ def _one_build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
         yield "speed", f"{summary['tokens_per_second']:.0f} tokens/s{faster}"
     if why := _why_held_back(summary):
         yield "held back", f"{why}. No name is served by it"
-    is_exported = str(_spec(job).get("target_form", "")).startswith(EXPORTED)
-    ask = "models export {} FOLDER" if is_exported else "chat --model {}"
-    yield "next", f"mill models show {version_id}; mill {ask.format(version_id)}"
+    yield "next", f"mill models show {version_id}; mill {_use_of(_spec(job), version_id)}"
+
+
+def _use_of(spec: Mapping[str, Any], version_id: str) -> str:
+    """The command for what was built: to train it further, to export it, or to ask it."""
+    form = str(spec.get("target_form", ""))
+    if form == "pruned":
+        return f"train {version_id} {spec.get('dataset_id') or 'DATASET'} --method full"
+    if form.startswith(EXPORTED):
+        return f"models export {version_id} FOLDER"
+    return f"chat --model {version_id}"
 
 
 def _why_held_back(build: Mapping[str, Any]) -> str:
