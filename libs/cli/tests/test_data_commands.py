@@ -179,6 +179,16 @@ def test_a_deletion_names_what_still_holds_the_rows(gateway, capsys):
     assert gateway.deleted == ["/v1/files/file-1", "/v1/datasets/ds-1", "/v1/datasets/ds-2"]
 
 
+def test_a_file_is_deleted_by_its_name_if_no_other_has_it(gateway, capsys):
+    stored = [{"id": f"file-{n}", "filename": name} for n, name in enumerate(["b", "a", "b"])]
+    gateway.answers["/v1/files"] = {"data": stored, "has_more": False}
+
+    assert run_app(["files", "delete", "a"]) == 0
+    assert run_app(["files", "delete", "b"]) == 2
+    assert "several are called 'b': file-0, file-2" in capsys.readouterr().err
+    assert gateway.deleted == ["/v1/files/file-1"]
+
+
 def test_personal_data_is_an_option_of_a_new_dataset_and_single_types_stand_above_it(gateway):
     gateway.answers["/v1/datasets"] = {"id": "ds-1", "job_id": "job-1"}
     words = ["--layout", "text", "--personal-data", "mask", "--no-wait"]
