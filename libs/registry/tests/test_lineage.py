@@ -82,9 +82,12 @@ def test_the_hub_of_a_base_is_told_though_the_dataset_is_erased(
     assert origin_of(store, adapter.digest) == origin
 
 
-def test_what_was_made_of_an_artifact_is_found_by_its_kind(
-    store: VerifyingStore, chain: dict[str, str]
+def test_what_repeats_the_rows_of_an_artifact_is_found_and_what_was_trained_on_them_is_not(
+    store: VerifyingStore, folder_of: FolderOf, chain: dict[str, str]
 ) -> None:
-    assert store.made_of([chain["dataset"]], ["model"]) == {chain["adapter"], chain["build"]}
-    assert store.made_of([chain["file"], chain["base"]], ["dataset"]) == {chain["dataset"]}
-    assert store.made_of([chain["file"]], ["model"]) == set()
+    folder = folder_of({"rows": b"answered"})
+    made_from = {"dataset": chain["dataset"]}
+    answered = store.commit(folder, kind="evaluation", form="x", made_from=made_from).digest
+
+    assert store.repeating([chain["dataset"], chain["base"]]) == {answered}
+    assert store.repeating([chain["file"]]) == set()

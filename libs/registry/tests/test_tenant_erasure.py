@@ -156,6 +156,10 @@ async def furnished(bus: Bus, store: VerifyingStore, folder_of: FolderOf) -> Est
     for tenant in (GONE, STAYS):
         tree = {"a": b"of both", "b": f"rows of {tenant}".encode()}
         own[tenant] = store.commit(folder_of(tree), kind="file", form="jsonl").digest
+        # As a teacher's answers, which no message names.
+        answers = folder_of({"d": f"answers to {tenant}".encode()})
+        made_from = {"dataset": own[tenant]}
+        store.commit(answers, kind="teacher-answers", form="jsonl", made_from=made_from)
         part = store.part(f"job-id-of-{tenant}/1")
         part.commit(folder_of({"c": f"checkpoint of {tenant}".encode()}), kind="c", form="c")
         await publish_all(bus, tenant, own[tenant])
@@ -205,8 +209,8 @@ async def test_nothing_is_left_of_an_erased_tenant_and_everything_of_others(
     of_one = {"jobs", "models", "files", "datasets", "aliases", "keys", "limits", "evals"}
     assert {kind: counted[kind] for kind in of_one} == dict.fromkeys(of_one, 1)
     assert (counted["uploads"], counted["webhooks"], counted["policies"]) == (2, 1, 1)
-    # Named by messages of two services, and counted once; what both tenants have stays.
-    assert counted["artifacts"] == 1
+    # Its own, named by messages of two services, and the answers; what both tenants have stays.
+    assert counted["artifacts"] == 2
 
 
 class StruckBus:
@@ -241,7 +245,7 @@ async def test_an_erasure_that_is_struck_goes_on_and_its_report_is_the_same(
 
     assert naming(GONE, await contents(bus)).keys() == RECORDS
     assert counted["files"] == counted["jobs"] == counted["keys"] == counted["policies"] == 1
-    assert (counted["artifacts"], counted["uploads"]) == (1, 2)
+    assert (counted["artifacts"], counted["uploads"]) == (2, 2)
 
 
 async def test_an_erasure_that_is_done_is_not_done_again(
@@ -339,7 +343,7 @@ async def test_no_service_erases_before_all_have_counted(
         task.cancel()
 
     counted = await erased(bus, [*first, last])
-    assert counted["artifacts"] == 1
+    assert counted["artifacts"] == 2
 
 
 async def test_an_operators_record_that_names_the_tenant_goes_with_it(

@@ -72,6 +72,8 @@ class Artifacts(Protocol):
 
     def present(self, digests: Collection[str]) -> set[str]: ...
 
+    def repeating(self, digests: Collection[str]) -> set[str]: ...
+
     def erase(self, digests: Collection[str]) -> None: ...
 
     def remove_parts(self, name: str) -> None: ...
@@ -228,6 +230,7 @@ class TenantEraser:
             going = found.digests - await self._digests_of_others(tenant)
             if FIRST_NAMING not in found.messages:
                 going -= await self._digests_in(FIRST_NAMING, tenant)
+            going |= await asyncio.to_thread(self._artifacts.repeating, going)
             present = await asyncio.to_thread(self._artifacts.present, going)
             counted[ARTIFACTS] = len(present)
         for local in self._local:
@@ -247,7 +250,11 @@ class TenantEraser:
     async def _erase_found(self, tenant: str, found: _Found) -> None:
         if self._artifacts is not None:
             others = await self._digests_of_others(tenant) if found.digests else set()
-            await asyncio.to_thread(self._artifacts.erase, found.digests - others)
+            going = found.digests - others
+            # No message need name what repeats rows: it goes first, as long as it can be found.
+            repeating = await asyncio.to_thread(self._artifacts.repeating, going)
+            for erased in (repeating - others, going):
+                await asyncio.to_thread(self._artifacts.erase, erased)
             for job_id in found.jobs:
                 await asyncio.to_thread(self._artifacts.remove_parts, job_id)
         # Newest first, and streams that are known by others before these.

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 from modelmill_registry.manifest import Manifest
 
+REPEATING = ("evaluation", "teacher-answers", "dataset-report")
+"""Kinds of artifacts that repeat rows of the files and datasets that they were made of."""
 SWEEP_SECONDS = 24 * 3600.0
 """How old an orphan must be; longer than any commit takes."""
 
@@ -102,8 +104,8 @@ class ArtifactStore(Protocol):
         """Those of `digests` of which there is an artifact."""
         ...
 
-    def made_of(self, digests: Collection[str], kinds: Collection[str]) -> set[str]:
-        """Artifacts of these kinds of which a manifest names one of `digests` as a source."""
+    def repeating(self, digests: Collection[str]) -> set[str]:
+        """Artifacts of `REPEATING` that were made of one of `digests`."""
         ...
 
     def erase(self, digests: Collection[str]) -> None:

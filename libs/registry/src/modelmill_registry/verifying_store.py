@@ -16,7 +16,7 @@ from typing import Any
 
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 
-from modelmill_registry.artifact_store import SWEEP_SECONDS, PrivateStore, SweepReport
+from modelmill_registry.artifact_store import REPEATING, SWEEP_SECONDS, PrivateStore, SweepReport
 from modelmill_registry.errors import CorruptArtifactError, disk_full_on
 from modelmill_registry.manifest import (
     FileEntry,
@@ -117,12 +117,12 @@ class VerifyingStore(PrivateStore):
     def present(self, digests: Collection[str]) -> set[str]:
         return {digest for digest in digests if self._read_manifest(digest) is not None}
 
-    def made_of(self, digests: Collection[str], kinds: Collection[str]) -> set[str]:
+    def repeating(self, digests: Collection[str]) -> set[str]:
         wanted = frozenset(digests)
         return {
             manifest.digest
             for manifest in self._manifests()
-            if manifest.kind in kinds and not wanted.isdisjoint(manifest.made_from.values())
+            if manifest.kind in REPEATING and not wanted.isdisjoint(manifest.made_from.values())
         }
 
     def erase(self, digests: Collection[str]) -> None:

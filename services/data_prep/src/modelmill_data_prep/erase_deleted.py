@@ -19,8 +19,6 @@ from modelmill_service_kit.errors import DomainError
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 10.0
-HOLDING_ROWS = ("evaluation", "teacher-answers", "dataset-report")
-"""Kinds of artifacts that repeat rows of what they were made of."""
 
 
 class UnusedArtifacts(ReadModel):
@@ -118,8 +116,8 @@ class EraseDeleted:
 
     def _erase_with_rows(self, digests: set[str]) -> int:
         """Erase artifacts, and before them what repeats their rows; how many there were."""
-        holding = self._store.made_of(digests, HOLDING_ROWS)
-        for erased in (holding, present := self._store.present(digests)):
+        repeating, present = self._store.repeating(digests), self._store.present(digests)
+        for erased in (repeating, present):
             if erased:
                 self._store.erase(erased)
-        return len(holding) + len(present)
+        return len(repeating) + len(present)
