@@ -124,8 +124,8 @@ def test_a_mask_says_the_type_and_the_row_says_which_types_were_replaced() -> No
         ["from 93.184.4.4"],
     ]
     assert passed.rows.column("changes").to_pylist() == [
-        ["entities.email@5", "entities.card@5"],
-        ["entities.email@5"],
+        ["entities.email@6", "entities.card@6"],
+        ["entities.email@6"],
         [],
     ]
     assert passed.changed == 2
@@ -196,28 +196,41 @@ def test_what_is_acted_on_is_not_hidden_by_what_is_not() -> None:
         "GB82 ",
         "passport ",
         "(0",
+        "A ",
+        "Maria ",
+        "Mr. ",
+        "my name is ",
+        "Dear Van der ",
+        "Maria Lopez Maria ",
+        "王",
+        "王建国",
+        "我叫王",
+        "刘建国陈晓明杨",
     ],
 )
-def test_a_megabyte_of_almost_something_costs_less_than_a_second(piece: str) -> None:
+def test_a_megabyte_of_almost_something_costs_less_than_two_seconds(piece: str) -> None:
     text = piece * (1_000_000 // len(piece))
     begin = time.process_time()
 
     FIND([text])
 
-    assert time.process_time() - begin < 1
+    assert time.process_time() - begin < 2
 
 
 def test_a_spec_is_refused_with_all_that_is_wrong_and_what_there_is() -> None:
     with pytest.raises(InvalidInputError) as refusal:
         plan_entities(
-            {"actions": {"mail": "mask", "phone": "hide", "person": "mask"}, "spacy_models": {}}
+            {
+                "actions": {"mail": "mask", "phone": "hide", "organisation": "mask"},
+                "spacy_models": {},
+            }
         )
 
     errors = refusal.value.errors
     assert [re.split("[;.] ", error)[0] for error in errors] == [
         "entities: unknown type 'mail'",
         "entities: unknown action 'hide' for phone",
-        "entities: person is found by spaCy pipelines alone",
+        "entities: organisation is found by spaCy pipelines alone",
     ]
     assert all(name in errors[0] for name in TYPES)
     assert all(name in errors[1] for name in ACTIONS)

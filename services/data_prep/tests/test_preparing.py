@@ -43,7 +43,7 @@ def test_the_report_tells_which_personal_data_was_searched_and_which_was_not() -
     said = prepare(questions(9), entities={"actions": {"*": "mask", "ip": "keep"}}).report
 
     assert said["personal_data"]["actions"]["email"] == "mask"
-    assert said["personal_data"]["not_searched"] == ["ip", "person", "organisation"]
+    assert said["personal_data"]["not_searched"] == ["ip", "organisation"]
     assert prepare(questions(9)).report["personal_data"]["actions"] == {}
 
 

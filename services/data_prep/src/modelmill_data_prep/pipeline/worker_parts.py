@@ -123,7 +123,7 @@ def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]
 
 
 def _entity_stage(plan: EntityPlan, pseudonym_key: bytes) -> Stage:
-    finders: list[EntityFinder] = [RuleFinder()]
+    finders: list[EntityFinder] = [RuleFinder(plan.actions)]
     if plan.spacy_models:
         # Imported lazily, because it loads spaCy.
         from modelmill_data_prep.adapters.spacy_pipelines import SpacyEntityFinder
@@ -141,7 +141,7 @@ class MaskedSamples:
 
     def __init__(self, plan: EntityPlan) -> None:
         self._types = frozenset(name for name, action in plan.actions.items() if action != "report")
-        self._find = RuleFinder()
+        self._find = RuleFinder(self._types)
 
     def __call__(self, dropped: pa.RecordBatch) -> pa.RecordBatch:
         """Mask the samples of a batch of `DROPPED`."""

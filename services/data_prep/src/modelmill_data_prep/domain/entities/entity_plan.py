@@ -29,7 +29,7 @@ TYPES = (
 )
 """All types, in order of precedence for equal spans."""
 
-MODEL_TYPES = ("person", "organisation")
+MODEL_TYPES = ("organisation",)
 """Types that need a spaCy pipeline."""
 
 _RANK = {name: rank for rank, name in enumerate(TYPES)}

@@ -5,7 +5,20 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import accumulate
 
-from modelmill_data_prep.domain.entities.entity_plan import EntityFinder, Span, without_overlaps
+from modelmill_data_prep.domain.entities.entity_plan import (
+    TYPES,
+    EntityFinder,
+    Span,
+    without_overlaps,
+)
+from modelmill_data_prep.domain.entities.person_names import (
+    CHINESE_NAME_HINT,
+    ENGLISH_NAME_HINT,
+    WORDED_NAME_HINT,
+    find_chinese_names,
+    find_english_names,
+    find_worded_names,
+)
 from modelmill_data_prep.domain.entities.recognisers import (
     CN_ADDRESS_HINT,
     ENGLISH_ADDRESS_HINT,
@@ -30,11 +43,21 @@ _RULES: tuple[tuple[str, Hint, Find], ...] = (
     *((one.type, one.hint, one) for one in (*RECOGNISERS, *WORDED_RECOGNISERS)),
     ("address", CN_ADDRESS_HINT, find_chinese_addresses),
     ("address", ENGLISH_ADDRESS_HINT, find_english_addresses),
+    ("person", ENGLISH_NAME_HINT, find_english_names),
+    ("person", WORDED_NAME_HINT, find_worded_names),
+    ("person", CHINESE_NAME_HINT, find_chinese_names),
 )
 
 
 class RuleFinder:
-    """Finds all types except `MODEL_TYPES`, including full-width forms."""
+    """Finds types by rules, including full-width forms.
+
+    Args:
+        types: Types to find; by default all but `MODEL_TYPES`.
+    """
+
+    def __init__(self, types: Collection[str] = TYPES) -> None:
+        self._rules = [rule for rule in _RULES if rule[0] in types]
 
     def __call__(self, texts: Sequence[str]) -> list[list[Span]]:
         """Spans per text; they may overlap."""
@@ -47,7 +70,7 @@ class RuleFinder:
                 texts[place] = to_half_width(texts[place])
             joined = _SEPARATOR.join(texts)
         hinted: dict[Hint, list[int]] = {}
-        for name, hint, find in _RULES:
+        for name, hint, find in self._rules:
             if hint not in hinted:
                 hinted[hint] = _texts_with(hint, joined, starts)
             for place in hinted[hint]:

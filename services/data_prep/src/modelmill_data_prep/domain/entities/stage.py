@@ -185,7 +185,7 @@ class RowTexts:
         return extras
 
 
-NAME, VERSION = "entities", 5
+NAME, VERSION = "entities", 6
 MAX_ROUNDS = 8
 """Maximum passes per text: a replacement can reveal an adjacent entity."""
 
