@@ -4,7 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from modelmill_recipes.orders import evaluation_order
+from modelmill_recipes.orders import (
+    evaluation_order,
+    pruning_order,
+    step_names,
+    training_order,
+)
 from modelmill_recipes.recipe import Recipe
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 
@@ -217,6 +222,59 @@ def test_a_suite_is_found_beside_the_recipe_and_its_tasks_are_ordered(recipe_fil
     changed(recipe_file, "./exams/none", "./exams")
     (folder / "suite.yaml").write_text("name: exams\ntasks: [none.yaml]\n")
     assert any("license: must be given" in error for error in errors_in(recipe_file))
+
+
+def pruned_recipe(file: Path, training: str = "{}") -> Recipe:
+    text = file.read_text(encoding="utf-8")
+    data = text[text.index("data:") : text.index("training:")]
+    file.write_text(
+        f"name: small\nbase: wordnet\n{data}pruning: {{heads: 0.33}}\ntraining: {training}\n",
+        encoding="utf-8",
+    )
+    return Recipe.load(file)
+
+
+def test_a_pruned_base_learns_all_its_weights_from_the_whole_one(recipe_file: Path) -> None:
+    recipe = pruned_recipe(recipe_file)
+
+    pruned = pruning_order(recipe, "mv-whole", "ds-1")
+    assert pruned is not None
+    assert pruned.body == {
+        "target_form": "pruned",
+        "pruning": {"heads": 0.33},
+        "model": "mv-whole",
+        "dataset_id": "ds-1",
+    }
+    body = training_order(recipe, "mv-pruned", "ds-1", "mv-whole").body
+    taught = {"objective": "distillation", "teacher": "mv-whole", "training_method": "full"}
+    assert taught.items() <= body.items()
+    assert step_names(recipe)[2:4] == ["pruning", "training"]
+
+
+@pytest.mark.parametrize(
+    ("training", "teacher", "objective", "method"),
+    [
+        ("{objective: answers}", None, "answers", None),
+        ("{teacher: another}", "another", "distillation", "full"),
+        ("{training_method: lora}", "mv-whole", "distillation", "lora"),
+    ],
+)
+def test_what_a_recipe_says_of_the_training_of_a_pruned_base_is_done(
+    recipe_file: Path, training: str, teacher: str | None, objective: str, method: str | None
+) -> None:
+    body = training_order(pruned_recipe(recipe_file, training), "mv", "ds-1", "mv-whole").body
+
+    assert body.get("teacher") == teacher
+    assert body["objective"] == objective
+    assert body.get("training_method") == method
+
+
+def test_without_pruning_nothing_is_cut_or_taught(recipe_file: Path) -> None:
+    recipe = Recipe.load(recipe_file)
+
+    assert pruning_order(recipe, "mv-whole", "ds-1") is None
+    assert "teacher" not in training_order(recipe, "mv-whole", "ds-1").body
+    assert "pruning" not in step_names(recipe)
 
 
 def test_a_recipe_that_is_not_there_is_taken_for_its_neighbour(recipe_file: Path) -> None:

@@ -10,6 +10,37 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_testkit.models import make_tiny_llama
 
 
+async def test_a_teacher_may_be_a_lora_adapter_whose_base_counts_towards_memory(
+    trainer: Any,
+) -> None:
+    base = await trainer.import_base()
+    await trainer.add_dataset()
+    whole = await trainer.announce_model(
+        version_id="mv-whole", form="safetensors", size_bytes=10**9, digest=base.digest
+    )
+    for method in ("lora", "prefix"):
+        await trainer.announce_model(
+            version_id=f"mv-{method}",
+            form="adapter",
+            method=method,
+            parent_version_id=whole.version_id,
+        )
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id,
+        dataset_id="ds-toy",
+        objective=pb.TRAINING_OBJECTIVE_DISTILLATION,
+        teacher_version_id="mv-lora",
+    )
+
+    job = await trainer.create(spec)
+
+    stored = await trainer.bus.last(job_requested("train", "acme", job.job_id), JobRequested)
+    assert stored.body.needs.memory_bytes > 2 * whole.size_bytes
+    spec.teacher_version_id = "mv-prefix"
+    with pytest.raises(InvalidInputError, match="teacher mv-prefix is of form adapter"):
+        await trainer.create(spec)
+
+
 async def test_a_teacher_is_checked_and_counts_towards_memory(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()

@@ -140,10 +140,14 @@ def _training(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
     yield "made", " ".join(word for word in (name_of(job), version_id) if word)
     if "learned" in summary:
         yield "learned", "yes" if summary["learned"] else "no, the advice says why"
-    yield from _shares(summary, (("score of base", "accuracy_base"), ("tuned", "accuracy_tuned")))
-    if gain := (summary.get("differences") or {}).get("tuned-base"):
-        low, high = 100 * gain["low"], 100 * gain["high"]
-        yield "gain", f"{100 * gain['mean']:+.1f} points ({low:+.1f} to {high:+.1f}, paired)"
+    scores = (("score of base", "accuracy_base"), ("tuned", "accuracy_tuned"))
+    yield from _shares(summary, (*scores, ("teacher", "accuracy_teacher")))
+    differences = summary.get("differences") or {}
+    for words, name in (("gain", "tuned-base"), ("beside its teacher", "tuned-teacher")):
+        if name in differences:
+            yield words, _points(differences[name])
+    if "recovery" in summary:
+        yield "recovery", str(summary["recovery"]["verdict"])
     yield from _change(summary, "loss", "first_loss", "last_loss")
     yield from _change(summary, "valid loss", "first_valid_loss", "valid_loss")
     yield from _counts(summary, ("rows", "steps", "train_tokens"))
@@ -152,6 +156,11 @@ def _training(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
     if "stopped_by" in summary:
         yield "stopped by", str(summary["stopped_by"]).replace("_", " ")
     yield "next", f"mill chat --model {version_id}; mill models card {version_id}"
+
+
+def _points(difference: Mapping[str, float]) -> str:
+    low, high = 100 * difference["low"], 100 * difference["high"]
+    return f"{100 * difference['mean']:+.1f} points ({low:+.1f} to {high:+.1f}, paired)"
 
 
 def _dataset(job: Job, summary: Mapping[str, Any], _version_id: str) -> Facts:

@@ -814,6 +814,10 @@ class HyperParametersBody(TypedDict):
     """
     Share of the teacher in the loss; 0.5 by default.
     """
+    teacher_texts: NotRequired[int | Literal["auto"] | None]
+    """
+    Texts that the teacher writes, learned beside the rows; none by default.
+    """
     target_modules: NotRequired[list[str] | None]
     """
     Linear layers that get LoRA; all but routers and output head by default.
@@ -1387,6 +1391,10 @@ class PreferenceParametersBody(TypedDict):
     distillation_weight: NotRequired[float | Literal["auto"] | None]
     """
     Share of the teacher in the loss; 0.5 by default.
+    """
+    teacher_texts: NotRequired[int | Literal["auto"] | None]
+    """
+    Texts that the teacher writes, learned beside the rows; none by default.
     """
     target_modules: NotRequired[list[str] | None]
     """

@@ -12,12 +12,14 @@ from modelmill_client import Modelmill
 
 from modelmill_recipes.api import Record
 from modelmill_recipes.evaluation_suite import EvaluationSuite
-from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.recipe import DISTILLATION, Recipe
 
 CHUNK_BYTES = 1 << 20
 MOST_NAMED = 4
 SUITE_PURPOSE: Final = "user_data"
 COMPRESSED = (".gz", ".zst")
+WITH_WEIGHTS = ("safetensors", "adapter")
+"""Forms that are pruned."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def step_names(recipe: Recipe) -> list[str]:
     measured = {"evaluation": recipe.evaluation, "judge": recipe.judge}
     later = {**measured, "policy": recipe.policy, "limits": recipe.limits}
     given = [name for name, value in later.items() if value is not None]
-    made = ["files", "dataset", "training", "build", *builds]
+    pruned = ["pruning"] if recipe.pruning is not None else []
+    made = ["files", "dataset", *pruned, "training", "build", *builds]
     return [*first, *made, *given, f"alias {recipe.alias}"]
 
 
@@ -61,10 +64,24 @@ def dataset_order(recipe: Recipe, file_ids: Sequence[str]) -> Order:
     return Order("dataset", "/v1/datasets", body, "data")
 
 
-def training_order(recipe: Recipe, base: str, dataset_id: str) -> Order:
-    """Of the training."""
+def pruning_order(recipe: Recipe, base: str, dataset_id: str) -> Order | None:
+    """Of the pruning of the base, where it is asked for."""
+    if recipe.pruning is None:
+        return None
+    body = {"target_form": "pruned", "pruning": recipe.pruning, "model": base}
+    return Order("pruning", "/v1/optimizations", {**body, "dataset_id": dataset_id}, "pruning")
+
+
+def training_order(recipe: Recipe, base: str, dataset_id: str, teacher: str = "") -> Order:
+    """Of the training.
+
+    Args:
+        teacher: The whole model, where the base is a pruned one; the recipe may name another.
+    """
+    is_taught = teacher and recipe.training.get("objective") == DISTILLATION
     own = {"model": base, "training_file": dataset_id, "suffix": recipe.name}
-    return Order("training", "/v1/fine_tuning/jobs", {**recipe.training, **own}, "training")
+    body = {**({"teacher": teacher} if is_taught else {}), **recipe.training, **own}
+    return Order("training", "/v1/fine_tuning/jobs", body, "training")
 
 
 def build_orders(recipe: Recipe, version_id: str, dataset_id: str) -> Iterator[Order]:
@@ -148,6 +165,14 @@ def _ending(filename: str) -> str:
 def version_of(client: Modelmill, name: str) -> str:
     """The version that an id or an alias stands for."""
     model: Record = client.models.retrieve(name)
+    return str(model.get("version_id") or model["id"])
+
+
+def weights_of(client: Modelmill, version_id: str) -> str:
+    """The version that training left, of a build of it, which an alias mostly stands at."""
+    model: Record = client.models.retrieve(version_id)
+    while model.get("form") not in WITH_WEIGHTS and model.get("parent_version_id"):
+        model = client.models.retrieve(str(model["parent_version_id"]))
     return str(model.get("version_id") or model["id"])
 
 

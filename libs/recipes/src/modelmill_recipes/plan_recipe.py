@@ -22,11 +22,13 @@ from modelmill_recipes.orders import (
     dataset_order,
     evaluation_order,
     files_words,
+    pruning_order,
     serving_version,
     stored_files,
     stored_suite_files,
     training_order,
     version_of,
+    weights_of,
 )
 from modelmill_recipes.past_jobs import PastJobs
 from modelmill_recipes.recipe import Recipe
@@ -97,11 +99,28 @@ class _Planning:
             "dataset", job, estimates.dataset(survey.rows_in, size_bytes) if estimates else None
         )
         base_id = str(base.get("id") or "")
-        can_train = base_id and dataset_id
-        job = _done(client, training_order(recipe, base_id, dataset_id) if can_train else None)
-        self._add_job("training", job, estimates.training() if estimates else None)
+        job = self._add_training(base_id if dataset_id else "", dataset_id, estimates)
         self._add_serving(job, dataset_id, estimates)
         return self._plan
+
+    def _add_training(
+        self, base_id: str, dataset_id: str, estimates: RecipeEstimates | None
+    ) -> Record | None:
+        """The pruning and the training; the job of the latter, if it is done.
+
+        Args:
+            base_id: Empty where an input is not there yet.
+        """
+        recipe, client, whole = self._recipe, self._client, ""
+        if recipe.pruning is not None:
+            whole = weights_of(client, base_id) if base_id else ""
+            job = _done(client, pruning_order(recipe, whole, dataset_id) if whole else None)
+            self._add_job("pruning", job, estimates.build("pruned") if estimates else None)
+            base_id = str(job["result"]["version_id"]) if job else ""
+        order = training_order(recipe, base_id, dataset_id, whole) if base_id else None
+        job = _done(client, order)
+        self._add_job("training", job, estimates.training() if estimates else None)
+        return job
 
     def _add_serving(
         self, job: Record | None, dataset_id: str, estimates: RecipeEstimates | None

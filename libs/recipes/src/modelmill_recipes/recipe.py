@@ -20,6 +20,8 @@ from modelmill_recipes.recipe_judge import RecipeJudge, judge_of, without_judge
 from modelmill_recipes.schema_errors import schema_errors
 
 FIELD = re.compile(r"[A-Za-z0-9_.]+")
+DISTILLATION = "distillation"
+BY_WHOLE_MODEL = {"objective": DISTILLATION, "training_method": "full"}
 COLUMN = re.compile(r"unknown column '(.+?)'")
 
 
@@ -35,6 +37,7 @@ class Recipe:
     """Absolute, in the order in which they are read."""
     dataset: dict[str, Any]
     training: dict[str, Any]
+    """What it says, with what a pruned base needs."""
     evaluation: dict[str, Any] | None
     """Without suite and judge."""
     optimizations: tuple[dict[str, Any], ...]
@@ -49,6 +52,8 @@ class Recipe:
     """That the evaluation runs beside the dataset."""
     judge: RecipeJudge | None = None
     """Who scores the answers of the evaluation."""
+    pruning: dict[str, Any] | None = None
+    """What is cut away from the base before it is trained."""
     hub_files: tuple[HubAddress, ...] = ()
     """Datasets on hubs that are not on this machine yet; read behind the files."""
 
@@ -78,7 +83,8 @@ class Recipe:
             base=base,
             files=files,
             dataset=data,
-            training=value.get("training") or {},
+            training=_training(value),
+            pruning=value.get("pruning"),
             evaluation=evaluation,
             suite=suite,
             judge=judge,
@@ -172,6 +178,13 @@ def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Pa
     if not path.is_dir():
         errors.append((("base",), f"base: no folder {given!r}.{_looked(path)}"))
     return path
+
+
+def _training(value: dict[str, Any]) -> dict[str, Any]:
+    """The section; a pruned base learns all its weights from the whole one, unless it says else."""
+    given = value.get("training") or {}
+    is_taught = "pruning" in value and given.get("objective", DISTILLATION) == DISTILLATION
+    return {**(BY_WHOLE_MODEL if is_taught else {}), **given}
 
 
 def _evaluation(

@@ -57,6 +57,10 @@ LAST: dict[str, Schema] = {
     },
 }
 """Those behind them."""
+PRUNING = (
+    "What is cut away from the base, as `pruning` of `POST /v1/optimizations`. The rest is trained"
+    " to predict what the base does, unless `training` says otherwise."
+)
 SECTIONS: dict[str, tuple[str, frozenset[str], str]] = {
     "data": (
         "DatasetBody",
@@ -110,6 +114,7 @@ def recipe_schema(components: Mapping[str, Schema]) -> Schema:
         "judge": JUDGE,
         **sections["evaluation"]["properties"],
     }
+    pruning = _moved({"$ref": f"{COMPONENTS}PruningBody"}, components, definitions)
     rules = {**FILES, "description": "YAML files of rules, relative to the recipe."}
     sections["policy"]["properties"] = {"files": rules, **sections["policy"]["properties"]}
     sections["policy"]["required"] = ["files"]
@@ -123,7 +128,9 @@ def recipe_schema(components: Mapping[str, Schema]) -> Schema:
         "required": ["name", "base", "data"],
         "properties": {
             **FIRST,
-            **{name: sections[name] for name in ("data", "training", "evaluation")},
+            "data": sections["data"],
+            "pruning": {**pruning, "description": PRUNING},
+            **{name: sections[name] for name in ("training", "evaluation")},
             "optimizations": many,
             **LAST,
             "policy": sections["policy"],

@@ -28,11 +28,13 @@ from modelmill_recipes.orders import (
     dataset_order,
     evaluation_order,
     files_words,
+    pruning_order,
     serving_version,
     stored_files,
     training_order,
     upload_suite,
     version_of,
+    weights_of,
 )
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.refusals import in_section
@@ -163,7 +165,7 @@ class RecipeRun:
         judge = self._judge()
         base = self.made.base_version_id = self._base()
         self._make_dataset(self._upload())
-        self._train(base)
+        self._train(*self._prune(base))
         self._build()
         self._check_learned()
         if job_id := self._evaluate():
@@ -210,8 +212,18 @@ class RecipeRun:
         self.made.dataset_id = str(accepted["id"])
         self.made.dataset = job["result"]["summary"]
 
-    def _train(self, base: str) -> None:
-        job, _ = self._job(training_order(self._recipe, base, self.made.dataset_id))
+    def _prune(self, base: str) -> tuple[str, str]:
+        """The version to train, and the whole one, where the recipe has parts of it cut away."""
+        if self._recipe.pruning is None:
+            return base, ""
+        whole = weights_of(self._client, base)
+        order = pruning_order(self._recipe, whole, self.made.dataset_id)
+        assert order is not None
+        job, _ = self._job(order)
+        return str(job["result"]["version_id"]), whole
+
+    def _train(self, base: str, whole: str) -> None:
+        job, _ = self._job(training_order(self._recipe, base, self.made.dataset_id, whole))
         result = job["result"]
         self.made.version_id, self.made.training = result["version_id"], result["summary"]
 

@@ -30,9 +30,15 @@ from modelmill_trainer.domain.distribution import Distribution, divided_needs, u
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.limits import MachinePrice, check_limits
 from modelmill_trainer.domain.method_choice import choose_method
-from modelmill_trainer.domain.methods import ANSWERS, FOREIGN_TEACHER, FULL, OTHER_TEACHER
+from modelmill_trainer.domain.methods import (
+    ANSWERS,
+    FOREIGN_TEACHER,
+    FULL,
+    LOW_RANK,
+    OTHER_TEACHER,
+)
 from modelmill_trainer.domain.resource_estimate import needed_memory, training_needs
-from modelmill_trainer.inherit_adapter_shape import InheritAdapterShape
+from modelmill_trainer.inherit_adapter_shape import ADAPTER_FORM, InheritAdapterShape
 from modelmill_trainer.named_datasets import NamedDatasets
 
 TRAINABLE_FORM = "safetensors"
@@ -144,7 +150,7 @@ class CheckTrainingSpec:
         missing: list[str] = []
         base = await self._model(tenant, wanted.base_version_id, "base model", errors, missing)
         await self._inherit_adapter_shape(tenant, wanted, errors, missing)
-        teacher = await self._teacher(tenant, wanted, errors, missing)
+        teacher = await self._teacher_weights(tenant, wanted, errors, missing)
         if base and teacher and base.form == teacher.form == TRAINABLE_FORM:
             await self._teachers.check(base, teacher, errors, missing)
         dataset = await self._datasets.training(tenant, wanted, errors, missing)
@@ -186,17 +192,21 @@ class CheckTrainingSpec:
         errors += _errors_of_form(found, role)
         return found
 
-    async def _teacher(
+    async def _teacher_weights(
         self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
     ) -> ModelReady | None:
-        """The teacher, if the run loads its weights; a teacher that inference serves has any
-        form."""
+        """The teacher or, of a LoRA adapter, its base, if the run loads its weights; a teacher
+        that inference serves has any form."""
         if not wanted.teacher_version_id:
             return None
-        if wanted.objective == TRAINING_OBJECTIVE_DISTILLATION:
-            return await self._model(tenant, wanted.teacher_version_id, "teacher", errors, missing)
-        await self._model(tenant, wanted.teacher_version_id, "teacher", [], missing)
-        return None
+        unread: list[str] = []
+        teacher = await self._model(tenant, wanted.teacher_version_id, "teacher", unread, missing)
+        if wanted.objective != TRAINING_OBJECTIVE_DISTILLATION or teacher is None:
+            return None
+        if teacher.form != ADAPTER_FORM or teacher.method not in LOW_RANK:
+            errors += unread
+            return teacher
+        return await self._model(tenant, teacher.parent_version_id, "teacher", errors, missing)
 
     def _choose_method(self, wanted: TrainSpec, rows: int | None, base_bytes: int) -> None:
         choice = choose_method(

@@ -151,7 +151,7 @@ def _errors_of_teacher(spec: pb.TrainSpec, objective: str | None) -> list[str]:
     elif objective == DISTILLATION:
         errors.append(
             "teacher_version_id is missing, and objective distillation needs a teacher's logits. "
-            "Name a model of form safetensors with the base's tokenizer"
+            "Name a model of form safetensors or a LoRA adapter, with the base's tokenizer"
         )
     elif asked:
         errors.append(

@@ -17,6 +17,7 @@ from modelmill_trainer.domain.distribution import Distribution
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import DISTILLATION
 from modelmill_trainer.domain.resource_estimate import training_needs
+from modelmill_trainer.inherit_adapter_shape import ADAPTER_FORM
 from modelmill_trainer.named_datasets import TRAINING, VALIDATION, ids_of
 from modelmill_trainer.stored_records import JobReader
 
@@ -30,6 +31,8 @@ class TrainingInputs:
     choices: HyperParameters
     distribution: Distribution | None = None
     teacher: ModelReady | None = None
+    teacher_base: ModelReady | None = None
+    """Base of a teacher that is an adapter and whose logits are learned."""
     adapter: ModelReady | None = None
     """LoRA adapter to continue from."""
     validation: DatasetReady | None = None
@@ -40,7 +43,8 @@ class TrainingInputs:
     @property
     def needs(self) -> MachineSize:
         """Estimated machine size of one process."""
-        teacher_bytes = self.loaded_teacher.size_bytes if self.loaded_teacher else 0
+        teacher = self.teacher_base or self.loaded_teacher
+        teacher_bytes = teacher.size_bytes if teacher else 0
         return training_needs(self.choices, self.base.size_bytes, teacher_bytes)
 
     @property
@@ -59,11 +63,18 @@ class TrainingInputs:
         roles = {"base": self.base.digest, "dataset": self.dataset.digest}
         if self.teacher is not None:
             roles["teacher"] = self.teacher.digest
+        if self.teacher_base is not None:
+            roles["teacher_base"] = self.teacher_base.digest
         if self.adapter is not None:
             roles["adapter"] = self.adapter.digest
         if self.validation is not None:
             roles["validation"] = self.validation.digest
         return roles if self.rows is None else roles | {"rows": self.rows.digest}
+
+
+def adapted_base(teacher: ModelReady) -> str:
+    """Version id of the base of an adapter; empty for a whole model."""
+    return teacher.parent_version_id if teacher.form == ADAPTER_FORM else ""
 
 
 class FindTrainingInputs:
@@ -105,8 +116,20 @@ class FindTrainingInputs:
             raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
-        teacher = await self._teacher(tenant, spec)
-        return TrainingInputs(base, dataset, choices, distribution, teacher, adapter, validation)
+        teacher = await self._teacher(tenant, spec.teacher_version_id)
+        teacher_base = None
+        if teacher is not None and choices.objective == DISTILLATION:
+            teacher_base = await self._teacher(tenant, adapted_base(teacher))
+        return TrainingInputs(
+            base,
+            dataset,
+            choices,
+            distribution,
+            teacher=teacher,
+            teacher_base=teacher_base,
+            adapter=adapter,
+            validation=validation,
+        )
 
     async def _adapter(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
         if not spec.adapter_version_id:
@@ -127,11 +150,11 @@ class FindTrainingInputs:
                 raise JobFailed("DATASET_GONE", error.message, "Make it again.") from None
             raise await self._no_dataset(dataset_id, job_id) from None
 
-    async def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
-        if not spec.teacher_version_id:
+    async def _teacher(self, tenant: str, version_id: str) -> ModelReady | None:
+        if not version_id:
             return None
         try:
-            return await self._version(tenant, spec.teacher_version_id)
+            return await self._version(tenant, version_id)
         except NotFoundError as error:
             raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
 

@@ -29,6 +29,7 @@ from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.cluster import KubernetesCluster
 from modelmill_trainer.domain.limits import MachinePrice
 from modelmill_trainer.domain.methods import FULL
+from modelmill_trainer.domain.recovery import PRUNED, assess_recovery
 from modelmill_trainer.find_training_inputs import FindTrainingInputs, TrainingInputs
 from modelmill_trainer.generate_teacher_answers import (
     TEACHER_ANSWERS,
@@ -168,6 +169,7 @@ class TrainModel:
                 done = await self._run(job, request, inputs, run)
                 licence = await asyncio.to_thread(licence_of, request.base_folder)
             summary = done["summary"] | _parent_summary(spec, inputs)
+            summary |= _recovery(inputs, summary)
             done["summary"] = summary
             manifest = await asyncio.to_thread(self._commit, spec, inputs, done, licence)
             await run.finish(RunEnd("finished", figures_of(summary), manifest.digest))
@@ -249,7 +251,9 @@ class TrainModel:
         """Materialise all inputs as local, verified folders."""
         dataset = inputs.rows or self._store.manifest(inputs.dataset.digest)
         choices = dataset.attributes.get("choices", ()) if spec.evaluate else ()
-        teacher, adapter = inputs.loaded_teacher, inputs.adapter
+        named, adapter = inputs.loaded_teacher, inputs.adapter
+        teacher = inputs.teacher_base or named
+        adapted = named if inputs.teacher_base else None
         validation = inputs.validation
         return TrainRequest(
             base_folder=self._store.materialise(inputs.base.digest),
@@ -263,6 +267,7 @@ class TrainModel:
             distribution=inputs.distribution,
             cluster=self._cluster_for(inputs),
             teacher_folder=self._store.materialise(teacher.digest) if teacher else None,
+            teacher_adapter_folder=self._store.materialise(adapted.digest) if adapted else None,
             adapter_folder=self._store.materialise(adapter.digest) if adapter else None,
             validation_folder=self._store.materialise(validation.digest) if validation else None,
             limits=limits_of(spec),
@@ -305,6 +310,15 @@ def _parent_summary(spec: TrainSpec, inputs: TrainingInputs) -> dict[str, Any]:
     if inputs.rows is not None:
         summary[TEACHER_ANSWERS] = inputs.rows.attributes[TEACHER_ANSWERS]
     return summary | ({"method_reason": spec.method_reason} if spec.method_reason else {})
+
+
+def _recovery(inputs: TrainingInputs, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether a pruned base was given back what it lost."""
+    differences = summary["differences"]
+    if inputs.base.method != PRUNED:
+        return {}
+    found = assess_recovery(differences.get("tuned-base"), differences.get("tuned-teacher"))
+    return {"recovery": found} if found else {}
 
 
 def _facts_of(job: ActiveJob, spec: TrainSpec, inputs: TrainingInputs) -> TrackedRunInfo:

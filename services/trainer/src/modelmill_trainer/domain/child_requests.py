@@ -36,6 +36,8 @@ class TrainRequest(JsonValue):
     """Kubernetes cluster for the ranks; None to run them on this machine."""
     teacher_folder: Path | None = None
     """Hugging Face folder of the teacher, for objective distillation."""
+    teacher_adapter_folder: Path | None = None
+    """PEFT folder of the teacher's LoRA adapter; None if the teacher is a whole model."""
     adapter_folder: Path | None = None
     """PEFT folder of the LoRA adapter to continue from; None for a new one."""
     validation_folder: Path | None = None

@@ -71,6 +71,8 @@ class HyperParameters(JsonValue):
     """Softmax temperature of teacher and student."""
     distillation_weight: float = 0.5
     """Weight of the teacher's divergence in the loss."""
+    teacher_texts: int = 0
+    """Texts that the teacher writes from nothing, learned beside the rows; 0 for none."""
     target_modules: tuple[str, ...] = ()
     """Linear layers that get LoRA; empty for all but routers and the output head."""
     target_parameters: tuple[str, ...] = ()
@@ -134,6 +136,7 @@ BOUNDS: dict[str, ValueRange] = {
     "preference_beta": ValueRange(0, 100, low_included=False),
     "distillation_temperature": ValueRange(0, 100, low_included=False),
     "distillation_weight": ValueRange(0, 1, low_included=False),
+    "teacher_texts": ValueRange(0, 100_000),
 }
 
 

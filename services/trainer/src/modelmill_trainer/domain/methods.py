@@ -46,6 +46,7 @@ FIELDS_OF_OBJECTIVES: dict[str, tuple[str, ...]] = {
     "preference_beta": PREFERENCES,
     "distillation_temperature": (DISTILLATION,),
     "distillation_weight": (DISTILLATION,),
+    "teacher_texts": (DISTILLATION,),
     "last_turn_only": (ANSWERS, DISTILLATION),
 }
 """Fields that apply to these objectives only."""

@@ -75,6 +75,13 @@ def load_adapter(model: PeftModel, folder: Path) -> None:
             weight.copy_(earlier[name])
 
 
+def merge_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """The model with the adapter of a PEFT folder added to its weights."""
+    adapted = PeftModel.from_pretrained(model, str(folder))
+    merged: PreTrainedModel = adapted.merge_and_unload()
+    return merged
+
+
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Write `adapter_model.safetensors` and `adapter_config.json` in PEFT's format."""
     tensors = {name: tensor.detach().contiguous() for name, tensor in _state(model).items()}

@@ -87,6 +87,8 @@ class TrainingProgress:
     """Resolved automatic values, as JSON of `AutoChoices`."""
     first_valid_loss: float | None = None
     """Validation loss before the first step."""
+    teacher_texts: list[list[int]] = field(default_factory=list)
+    """Token ids that the teacher wrote before the first step."""
 
 
 def random_state() -> RandomState:

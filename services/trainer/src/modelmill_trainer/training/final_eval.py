@@ -89,13 +89,22 @@ def score_test_split(
 
 
 def evaluation_report(
-    choices: Sequence[str], base: Sequence[bool] | None, tuned: Sequence[bool] | None
+    choices: Sequence[str],
+    base: Sequence[bool] | None,
+    tuned: Sequence[bool] | None,
+    teacher: Sequence[bool] | None = None,
 ) -> dict[str, Any]:
-    """Content of evaluation.json; without results if the test split was not scored."""
+    """Content of evaluation.json; without results if the test split was not scored.
+
+    Args:
+        teacher: Results of the model whose logits were learned, if there was one.
+    """
     report: dict[str, Any] = {"choices": list(choices), "rows": len(tuned or ()), "differences": {}}
-    for name, correct in (("base", base), ("tuned", tuned)):
+    for name, correct in (("base", base), ("tuned", tuned), ("teacher", teacher)):
         if correct:
             report[name] = {"correct": list(correct), "accuracy": asdict(accuracy(correct))}
     if base and tuned:
         report["differences"]["tuned-base"] = asdict(paired_difference(tuned, base))
+    if tuned and teacher:
+        report["differences"]["tuned-teacher"] = asdict(paired_difference(tuned, teacher))
     return report

@@ -27,6 +27,7 @@ from modelmill_trainer.training.goldens import (
 )
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import Objective, held_out_loss
+from modelmill_trainer.training.objectives.distillation import DistillationObjective
 from modelmill_trainer.training.objectives.make_objective import make_objective, with_references
 from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.run_result import assessment_of, summary_of, write_folder
@@ -39,7 +40,9 @@ from modelmill_trainer.training.run_setup import (
     read_splits,
     reference_progress,
     set_up,
+    with_teacher_texts,
 )
+from modelmill_trainer.training.token_rows import own_rows
 
 LOAD_SECONDS = 300.0
 
@@ -94,6 +97,7 @@ def _train(
     tokenizer = _tokenizer_of(request)
     splits = read_splits(request, tokenizer)
     questions = questions_of(request, tokenizer)
+    splits["train"], texts = with_teacher_texts(request, splits["train"], port)
     decision = auto_choices_of(request, splits, port, ranks)
     request = replace(request, hyper_parameters=decision.apply(request.hyper_parameters))
     model = model_of(request)
@@ -101,7 +105,7 @@ def _train(
     for split in ("train", "valid"):
         splits[split] = with_references(splits[split], request, model, reference_progress(port))
     loop = loop_of(request, model, objective, splits, port, cost_meter, distributed)
-    loop.progress.decision = decision.as_json()
+    loop.progress.decision, loop.progress.teacher_texts = decision.as_json(), texts
     if ranks.is_leader and request.hyper_parameters.method != QLORA:
         _evaluate_base(model, questions, loop.progress, port)
     loop.run()
@@ -116,9 +120,10 @@ def _train(
     model = as_served(model, request)
     _evaluate_base(model, questions, loop.progress, port)
     tuned = score_test_split(model, questions, port, phase="evaluate tuned") if questions else None
-    report = evaluation_report(request.choices, loop.progress.base_correct, tuned)
+    taught = _score_teacher(objective, questions, port)
+    report = evaluation_report(request.choices, loop.progress.base_correct, tuned, taught)
     port.report("save", max_silence_seconds=LOAD_SECONDS)
-    summary = summary_of(loop.progress, model, len(splits["train"]), report)
+    summary = summary_of(loop.progress, model, own_rows(splits["train"]), report)
     summary |= cost_meter.summary(loop.progress.flops, loop.progress.seconds) | decision.summary()
     summary |= loss | assessment_of({**summary, **loss}, model.learns_by_adapter)
     parity = take_model_goldens(model, tokenizer, splits, request, _each_pass(port))
@@ -143,6 +148,15 @@ def _valid_loss(
     objective: Objective, model: TrainedModel, valid: Sequence[TrainingExample]
 ) -> dict[str, float]:
     return {"valid_loss": held_out_loss(objective, model, valid)} if valid else {}
+
+
+def _score_teacher(
+    objective: Objective, questions: Sequence[ChoiceQuestion], port: ChildPort
+) -> list[bool] | None:
+    """The teacher's results on the test split, if its logits were learned."""
+    if not questions or not isinstance(objective, DistillationObjective):
+        return None
+    return score_test_split(objective.teacher, questions, port, phase="evaluate teacher")
 
 
 def _evaluate_base(

@@ -15,7 +15,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from modelmill_trainer.domain.hyper_parameters import HyperParameters
 from modelmill_trainer.domain.methods import FULL, LORA, LOW_RANK, QLORA
 from modelmill_trainer.training import attention, soft_prompts
-from modelmill_trainer.training.adapters import add_lora, load_adapter, save_adapter
+from modelmill_trainer.training.adapters import (
+    add_lora,
+    load_adapter,
+    merge_adapter,
+    save_adapter,
+)
 from modelmill_trainer.training.architecture import attention_masks, scale_logits
 from modelmill_trainer.training.flops import FlopCounter, PassFlops
 from modelmill_trainer.training.four_bits import nf4_config, use_expanded_products
@@ -83,9 +88,19 @@ class TrainedModel:
         return cls(model, adapted, folder, stored_dtype, beginning)
 
     @classmethod
-    def load_frozen(cls, folder: Path) -> "TrainedModel":
-        """Load a Hugging Face folder for inference only, without dropout."""
-        model, stored_dtype = _read(folder, LORA, compute_device())
+    def load_frozen(cls, folder: Path, adapter: Path | None = None) -> "TrainedModel":
+        """Load a Hugging Face folder for inference only, without dropout.
+
+        Args:
+            adapter: PEFT folder of a LoRA adapter that is merged into the weights.
+        """
+        if adapter is None:
+            model, stored_dtype = _read(folder, LORA, compute_device())
+        else:
+            # Merged in float32: updates of an adapter vanish in bfloat16 sums.
+            model, stored_dtype = _read(folder, FULL, compute_device())
+            model = merge_adapter(model, adapter)
+            model.to(compute_dtype())  # type: ignore[arg-type]
         return cls(model.requires_grad_(False).eval(), None, folder, stored_dtype)
 
     @property

@@ -30,6 +30,8 @@ def summary_of(
         "peak_memory_bytes": peak_bytes(),
         "trained_weights": sum(weight.numel() for weight in model.trainable.values()),
     }
+    if progress.teacher_texts:
+        summary["teacher_texts"] = len(progress.teacher_texts)
     if progress.stopped_by:
         summary["stopped_by"] = progress.stopped_by
     if progress.first_valid_loss is not None:
@@ -38,7 +40,7 @@ def summary_of(
         summary |= {"best_step": progress.best_step, "best_valid_loss": progress.best_valid_loss}
     if progress.micro_batch_rows:
         summary["micro_batch_rows"] = progress.micro_batch_rows
-    for name in ("base", "tuned"):
+    for name in ("base", "tuned", "teacher"):
         if name in report:
             summary[f"accuracy_{name}"] = report[name]["accuracy"]
     return summary

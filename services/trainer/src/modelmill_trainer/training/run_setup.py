@@ -17,6 +17,7 @@ from torch import Tensor
 from modelmill_trainer.domain.child_requests import TrainRequest
 from modelmill_trainer.domain.methods import LORA, QLORA
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
+from modelmill_trainer.training.checkpoint import read_progress
 from modelmill_trainer.training.cost_meter import CostMeter
 from modelmill_trainer.training.distributed.ranks import Ranks
 from modelmill_trainer.training.flops import peak_flops
@@ -25,7 +26,14 @@ from modelmill_trainer.training.model import TrainedModel, compute_dtype
 from modelmill_trainer.training.objective import Objective
 from modelmill_trainer.training.packs import TrainingExample
 from modelmill_trainer.training.rows import LossSelection, encode_rows, read_split
-from modelmill_trainer.training.token_rows import read_order, token_examples, tokens_for
+from modelmill_trainer.training.teacher_texts import as_examples, write_teacher_texts
+from modelmill_trainer.training.token_rows import (
+    JoinedExamples,
+    own_rows,
+    read_order,
+    token_examples,
+    tokens_for,
+)
 from modelmill_trainer.training.update import Update
 from modelmill_trainer.training.validation import TrainableWeights, Validation
 
@@ -142,9 +150,36 @@ def as_served(model: TrainedModel, request: TrainRequest) -> TrainedModel:
     return whole
 
 
-def _plan_of(request: TrainRequest, rows: int) -> TrainingPlan:
-    order, repeats = read_order(request.dataset_folder, rows)
+def _plan_of(request: TrainRequest, examples: Sequence[TrainingExample]) -> TrainingPlan:
+    own, rows = own_rows(examples), len(examples)
+    order, repeats = read_order(request.dataset_folder, own)
+    if order:
+        # A curriculum says nothing about texts that follow its rows.
+        order = [*order, *range(own, rows)]
     return plan_training(rows, request.hyper_parameters, order=order, order_repeats=repeats)
+
+
+def with_teacher_texts(
+    request: TrainRequest, rows: Sequence[TrainingExample], port: ChildPort
+) -> tuple[Sequence[TrainingExample], list[list[int]]]:
+    """Rows with the texts that the teacher writes behind them, and the texts' token ids.
+
+    A resumed run goes on with the texts of its checkpoint.
+    """
+    count, folder = request.hyper_parameters.teacher_texts, request.teacher_folder
+    if not count or folder is None:
+        return rows, []
+    if request.checkpoint_folder is not None:
+        texts = read_progress(request.checkpoint_folder).teacher_texts
+    else:
+        texts = write_teacher_texts(
+            folder,
+            request.teacher_adapter_folder,
+            count=count,
+            seed=request.hyper_parameters.seed,
+            report=_progress_of("write texts", "text", port),
+        )
+    return JoinedExamples(rows, as_examples(texts)), texts
 
 
 def questions_of(request: TrainRequest, tokenizer: ChatTokenizer) -> list[ChoiceQuestion]:
@@ -163,10 +198,15 @@ def questions_of(request: TrainRequest, tokenizer: ChatTokenizer) -> list[Choice
 
 
 def reference_progress(port: ChildPort) -> Callable[[int, int], None]:
+    """Reports rows that the base is asked about."""
+    return _progress_of("ask base", "row", port)
+
+
+def _progress_of(phase: str, unit: str, port: ChildPort) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
         if port.stop_requested:
             raise Preempted
-        port.report("ask base", done=done, total=total, unit="row", max_silence_seconds=ASK_SECONDS)
+        port.report(phase, done=done, total=total, unit=unit, max_silence_seconds=ASK_SECONDS)
 
     return report
 
@@ -180,7 +220,7 @@ def loop_of(
     cost_meter: CostMeter,
     distributed: DistributedRun | None,
 ) -> TrainingLoop:
-    plan = _plan_of(request, len(splits["train"]))
+    plan = _plan_of(request, splits["train"])
     update = distributed.update_of(model) if distributed else None
     ranks = distributed.ranks if distributed else None
     weights = distributed.weights if distributed else None

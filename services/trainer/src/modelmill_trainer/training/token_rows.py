@@ -50,6 +50,29 @@ class TokenExamples(Sequence[TrainingExample]):
         return self._part.of(TrainingExample(tuple(row.ids.tolist()), tuple(spans), rejected))
 
 
+class JoinedExamples(Sequence[TrainingExample]):
+    """Examples of a split, and others behind them; those of a token file stay on disk."""
+
+    def __init__(self, first: Sequence[TrainingExample], others: Sequence[TrainingExample]) -> None:
+        self.parts = (first, others)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    @overload
+    def __getitem__(self, place: int) -> TrainingExample: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[TrainingExample]: ...
+
+    def __getitem__(self, place: int | slice) -> TrainingExample | Sequence[TrainingExample]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        first, others = self.parts
+        place = range(len(self))[place]
+        return first[place] if place < len(first) else others[place - len(first)]
+
+
 def tokens_for(base: Path, dataset: Path) -> TokensPlan | None:
     """The dataset's token plan, if it was made with the base model's tokenizer; else None.
 
@@ -100,6 +123,8 @@ def longest_of(examples: Sequence[TrainingExample]) -> int:
     """Tokens of the longest example; does not decode rows of a token file."""
     if isinstance(examples, TokenExamples):
         return examples.longest
+    if isinstance(examples, JoinedExamples):
+        return max(map(longest_of, examples.parts))
     return max(example.longest for example in examples)
 
 
@@ -107,7 +132,14 @@ def tokens_in(examples: Sequence[TrainingExample]) -> int:
     """Total tokens without rejected answers; does not decode rows of a token file."""
     if isinstance(examples, TokenExamples):
         return examples.tokens
+    if isinstance(examples, JoinedExamples):
+        return sum(map(tokens_in, examples.parts))
     return sum(len(example.ids) for example in examples)
+
+
+def own_rows(examples: Sequence[TrainingExample]) -> int:
+    """Rows of the dataset, without what was joined behind them."""
+    return len(examples.parts[0]) if isinstance(examples, JoinedExamples) else len(examples)
 
 
 def read_order(dataset: Path, rows: int) -> tuple[Sequence[int], bool]:

@@ -371,8 +371,8 @@ class TrainSpec(_message.Message):
     objective: Global___TrainingObjective.ValueType
     """What becomes smaller."""
     teacher_version_id: _builtins.str
-    """The model to learn from. Of DISTILLATION: of form safetensors and with the base's tokenizer. Of teacher_answers alone:
-    any that inference serves.
+    """The model to learn from. Of DISTILLATION: of form safetensors or a LoRA adapter, with the base's tokenizer. Of
+    teacher_answers alone: any that inference serves.
     """
     method_reason: _builtins.str
     """Set by the trainer when method was AUTO: why it became what it is."""
@@ -574,6 +574,7 @@ class HyperParameters(_message.Message):
     LEARNING_RATE_MULTIPLIER_FIELD_NUMBER: _builtins.int
     PRESET_FIELD_NUMBER: _builtins.int
     SEARCH_LEARNING_RATE_FIELD_NUMBER: _builtins.int
+    TEACHER_TEXTS_FIELD_NUMBER: _builtins.int
     learning_rate: _builtins.float
     """Peak learning rate; by default decided by method, objective and width of the base."""
     epochs: _builtins.float
@@ -620,6 +621,10 @@ class HyperParameters(_message.Message):
     """
     search_learning_rate: _builtins.bool
     """Decide the learning rate by short runs at rates around that of the rule, by the loss of the valid split."""
+    teacher_texts: _builtins.int
+    """Of DISTILLATION: texts of 128 tokens that the teacher writes from nothing, learned beside the rows, so that the student
+    keeps what the rows do not show; default 0.
+    """
     @_builtins.property
     def target_modules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of LORA: names of linear layers, the last part of each, that get an adapter; default every projection that is known."""
@@ -655,10 +660,11 @@ class HyperParameters(_message.Message):
         learning_rate_multiplier: _builtins.float = ...,
         preset: _builtins.str = ...,
         search_learning_rate: _builtins.bool = ...,
+        teacher_texts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "checkpoint_steps", b"checkpoint_steps", "distillation_temperature", b"distillation_temperature", "distillation_weight", b"distillation_weight", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "last_turn_only", b"last_turn_only", "learning_rate", b"learning_rate", "learning_rate_multiplier", b"learning_rate_multiplier", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_rank", b"lora_rank", "max_grad_norm", b"max_grad_norm", "max_steps", b"max_steps", "max_tokens_per_row", b"max_tokens_per_row", "preference_beta", b"preference_beta", "preset", b"preset", "search_learning_rate", b"search_learning_rate", "seed", b"seed", "target_modules", b"target_modules", "target_parameters", b"target_parameters", "virtual_tokens", b"virtual_tokens", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "checkpoint_steps", b"checkpoint_steps", "distillation_temperature", b"distillation_temperature", "distillation_weight", b"distillation_weight", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "last_turn_only", b"last_turn_only", "learning_rate", b"learning_rate", "learning_rate_multiplier", b"learning_rate_multiplier", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_rank", b"lora_rank", "max_grad_norm", b"max_grad_norm", "max_steps", b"max_steps", "max_tokens_per_row", b"max_tokens_per_row", "preference_beta", b"preference_beta", "preset", b"preset", "search_learning_rate", b"search_learning_rate", "seed", b"seed", "target_modules", b"target_modules", "target_parameters", b"target_parameters", "teacher_texts", b"teacher_texts", "virtual_tokens", b"virtual_tokens", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,6 +27,7 @@ CONDITIONS: dict[str, Any] = {
     "preference_beta": _PREFERENCES,
     "distillation_temperature": _DISTILLATION,
     "distillation_weight": _DISTILLATION,
+    "teacher_texts": _DISTILLATION,
     "last_turn_only": {"objective": [None, "answers", "distillation"]},
 }
 """The trainer's rule of fields by method and objective; a test compares both."""
@@ -137,6 +138,12 @@ class HyperParametersBody(StrictBody):
     )
     distillation_weight: Number = Field(
         None, gt=0, description="Share of the teacher in the loss; 0.5 by default."
+    )
+    teacher_texts: Whole = Field(
+        None,
+        gt=0,
+        lt=UINT32,
+        description="Texts that the teacher writes, learned beside the rows; none by default.",
     )
     target_modules: Names = Field(
         None, description="Linear layers that get LoRA; all but routers and output head by default."

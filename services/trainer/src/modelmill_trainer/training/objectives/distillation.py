@@ -31,7 +31,7 @@ class DistillationObjective:
 
     def __init__(self, teacher: TrainedModel, choices: HyperParameters) -> None:
         """`teacher` is frozen and has the student's tokenizer."""
-        self._teacher = teacher
+        self.teacher = teacher
         self._temperature = choices.distillation_temperature
         self._share = choices.distillation_weight
         self._divergence = 0.0
@@ -49,7 +49,7 @@ class DistillationObjective:
         """One loss per pack."""
         for part in pack(rows, max_nodes=model.pack_nodes):
             with torch.no_grad():
-                teacher_P_C = self._teacher.states(part.tree, part.predicting)  # noqa: N806
+                teacher_P_C = self.teacher.states(part.tree, part.predicting)  # noqa: N806
             student_P_C = model.states(part.tree, part.predicting)  # noqa: N806 - shape suffix
             targets = torch.tensor(part.targets, device=student_P_C.device)
             self._tokens += len(targets)
@@ -88,7 +88,7 @@ class DistillationObjective:
     ) -> tuple[Tensor, Tensor]:
         """Summed loss and divergence."""
         with torch.no_grad():
-            taught = self._teacher.logits_of_states(teacher_P_C)
+            taught = self.teacher.logits_of_states(teacher_P_C)
         learned = model.logits_of_states(student_P_C)
         answers = torch.nn.functional.cross_entropy(learned, targets, reduction="sum")
         words = min(taught.shape[1], learned.shape[1])

@@ -49,12 +49,12 @@ def make_objective(request: TrainRequest) -> Objective:
 
 
 def _teacher(request: TrainRequest) -> TrainedModel:
-    folder = request.teacher_folder
+    folder, adapter = request.teacher_folder, request.teacher_adapter_folder
     if folder is None or not reads_alike(files_of(folder), files_of(request.base_folder)):
         raise ChildFailure(
             "FOREIGN_TEACHER", f"teacher_version_id: {FOREIGN_TEACHER}", OTHER_TEACHER
         )
-    return TrainedModel.load_frozen(folder)
+    return TrainedModel.load_frozen(folder, adapter)
 
 
 def with_references(
