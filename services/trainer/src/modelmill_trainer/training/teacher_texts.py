@@ -66,7 +66,8 @@ def _read(folder: Path, adapter: Path | None) -> PreTrainedModel:
     if adapter is not None:
         model = merge_adapter(model, adapter)
     model.to(torch.device(compute_device()), compute_dtype())  # type: ignore[arg-type]
-    return model.eval()
+    model.eval()
+    return model
 
 
 @torch.no_grad()
