@@ -119,13 +119,11 @@ def _train(
     loss = _valid_loss(objective, model, splits["valid"])
     model = as_served(model, request)
     _evaluate_base(model, questions, loop.progress, port)
-    tuned = score_test_split(model, questions, port, phase="evaluate tuned") if questions else None
-    taught = _score_teacher(objective, questions, port)
-    report = evaluation_report(request.choices, loop.progress.base_correct, tuned, taught)
+    report = _evaluated(model, objective, questions, loop.progress, request, port)
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = summary_of(loop.progress, model, own_rows(splits["train"]), report)
     summary |= cost_meter.summary(loop.progress.flops, loop.progress.seconds) | decision.summary()
-    summary |= loss | assessment_of({**summary, **loss}, model.learns_by_adapter)
+    summary |= loss | assessment_of(summary | loss, model.learns_by_adapter)
     parity = take_model_goldens(model, tokenizer, splits, request, _each_pass(port))
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
@@ -148,6 +146,20 @@ def _valid_loss(
     objective: Objective, model: TrainedModel, valid: Sequence[TrainingExample]
 ) -> dict[str, float]:
     return {"valid_loss": held_out_loss(objective, model, valid)} if valid else {}
+
+
+def _evaluated(
+    model: TrainedModel,
+    objective: Objective,
+    questions: Sequence[ChoiceQuestion],
+    progress: TrainingProgress,
+    request: TrainRequest,
+    port: ChildPort,
+) -> dict[str, Any]:
+    """Content of evaluation.json: base, tuned model and a teacher whose logits were learned."""
+    tuned = score_test_split(model, questions, port, phase="evaluate tuned") if questions else None
+    taught = _score_teacher(objective, questions, port)
+    return evaluation_report(request.choices, progress.base_correct, tuned, taught)
 
 
 def _score_teacher(
