@@ -158,11 +158,11 @@ async def test_training_goes_on_from_the_adapter_that_a_name_or_a_build_stands_f
     assert job["model"] == (adapter or BASE)
 
 
-async def test_a_teacher_that_is_read_is_no_adapter(house: House):
-    refused = await order(house.http(), objective="distillation", teacher=TUNED)
+async def test_a_teacher_that_is_read_may_be_an_adapter(house: House):
+    accepted = await order(house.http(), objective="distillation", teacher=TUNED)
 
-    assert refused.status_code == 422
-    assert f"name its base {BASE}" in refused.json()["error"]["message"]
+    assert accepted.status_code == 200
+    assert house.trainer.specs[-1].teacher_version_id == ADAPTER
 
 
 @pytest.mark.parametrize("source", ["ds-nobody", "file-nobody", "rows.jsonl"])

@@ -175,13 +175,7 @@ class ResolveFineTuning:
             return ""
         if order.teacher_answers is None or order.objective == TRAINING_OBJECTIVE_DISTILLATION:
             teacher = await self._find_model.trainable(tenant, order.teacher)
-            if teacher.adapter is not None:
-                raise InvalidInputError(
-                    f"teacher: {order.teacher!r} is an adapter, and a teacher that is read must "
-                    "have all its weights. Give teacher_answers and another objective to learn "
-                    f"what it answers, or name its base {teacher.base.version_id}"
-                )
-            return teacher.base.version_id
+            return (teacher.adapter or teacher.base).version_id
         return (await self._find_model.servable(tenant, order.teacher)).version_id
 
     async def _source(self, place: _Place, field: str) -> _Source:
