@@ -18,8 +18,6 @@ CHUNK_BYTES = 1 << 20
 MOST_NAMED = 4
 SUITE_PURPOSE: Final = "user_data"
 COMPRESSED = (".gz", ".zst")
-WITH_WEIGHTS = ("safetensors", "adapter")
-"""Forms that are pruned."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def dataset_order(recipe: Recipe, file_ids: Sequence[str]) -> Order:
 
 
 def pruning_order(recipe: Recipe, base: str, dataset_id: str) -> Order | None:
-    """Of the pruning of the base, where it is asked for."""
+    """Of the pruning of the base, where it is asked for; a build stands for what it is made of."""
     if recipe.pruning is None:
         return None
     body = {"target_form": "pruned", "pruning": recipe.pruning, "model": base}
@@ -165,14 +163,6 @@ def _ending(filename: str) -> str:
 def version_of(client: Modelmill, name: str) -> str:
     """The version that an id or an alias stands for."""
     model: Record = client.models.retrieve(name)
-    return str(model.get("version_id") or model["id"])
-
-
-def weights_of(client: Modelmill, version_id: str) -> str:
-    """The version that training left, of a build of it, which an alias mostly stands at."""
-    model: Record = client.models.retrieve(version_id)
-    while model.get("form") not in WITH_WEIGHTS and model.get("parent_version_id"):
-        model = client.models.retrieve(str(model["parent_version_id"]))
     return str(model.get("version_id") or model["id"])
 
 

@@ -28,7 +28,6 @@ from modelmill_recipes.orders import (
     stored_suite_files,
     training_order,
     version_of,
-    weights_of,
 )
 from modelmill_recipes.past_jobs import PastJobs
 from modelmill_recipes.recipe import Recipe
@@ -112,11 +111,10 @@ class _Planning:
             base_id: Empty where an input is not there yet.
         """
         recipe, client, whole = self._recipe, self._client, ""
-        if recipe.pruning is not None:
-            whole = weights_of(client, base_id) if base_id else ""
-            job = _done(client, pruning_order(recipe, whole, dataset_id) if whole else None)
+        if pruning := pruning_order(recipe, base_id, dataset_id):
+            job = _done(client, pruning if base_id else None)
             self._add_job("pruning", job, estimates.build("pruned") if estimates else None)
-            base_id = str(job["result"]["version_id"]) if job else ""
+            base_id, whole = str(job["result"]["version_id"]) if job else "", base_id
         order = training_order(recipe, base_id, dataset_id, whole) if base_id else None
         job = _done(client, order)
         self._add_job("training", job, estimates.training() if estimates else None)

@@ -34,7 +34,6 @@ from modelmill_recipes.orders import (
     training_order,
     upload_suite,
     version_of,
-    weights_of,
 )
 from modelmill_recipes.recipe import Recipe
 from modelmill_recipes.refusals import in_section
@@ -214,13 +213,11 @@ class RecipeRun:
 
     def _prune(self, base: str) -> tuple[str, str]:
         """The version to train, and the whole one, where the recipe has parts of it cut away."""
-        if self._recipe.pruning is None:
+        order = pruning_order(self._recipe, base, self.made.dataset_id)
+        if order is None:
             return base, ""
-        whole = weights_of(self._client, base)
-        order = pruning_order(self._recipe, whole, self.made.dataset_id)
-        assert order is not None
         job, _ = self._job(order)
-        return str(job["result"]["version_id"]), whole
+        return str(job["result"]["version_id"]), base
 
     def _train(self, base: str, whole: str) -> None:
         job, _ = self._job(training_order(self._recipe, base, self.made.dataset_id, whole))
