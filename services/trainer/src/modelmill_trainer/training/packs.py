@@ -1,7 +1,9 @@
 """Packs the rows of a micro-batch into token trees, one per forward pass."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import overload
 
 from modelmill_trainer.training.token_tree import TokenTree
 
@@ -58,6 +60,25 @@ class TrainingExample:
     def computed(self) -> tuple[int, ...]:
         """Tokens that need a node; the last target is only predicted."""
         return self.ids[: self.spans[-1][1] - 1]
+
+
+class LazyExamples(Sequence[TrainingExample]):
+    """Examples that are made when they are asked for."""
+
+    @abstractmethod
+    def example(self, place: int) -> TrainingExample:
+        """The example at a place, counted from 0."""
+
+    @overload
+    def __getitem__(self, place: int) -> TrainingExample: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[TrainingExample]: ...
+
+    def __getitem__(self, place: int | slice) -> TrainingExample | Sequence[TrainingExample]:
+        if isinstance(place, slice):
+            return [self.example(one) for one in range(*place.indices(len(self)))]
+        return self.example(range(len(self))[place])
 
 
 @dataclass

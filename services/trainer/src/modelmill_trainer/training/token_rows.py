@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
-from typing import overload
 
 import numpy as np
 from modelmill_jobs.child import ChildFailure
@@ -11,11 +10,11 @@ from modelmill_token_files.token_file import Int32s, TokenFile, TrainingOrder
 from modelmill_token_files.tokenizer_digest import tokenizer_digest
 from modelmill_token_files.tokens_plan import TokenFilesError, TokensPlan
 
-from modelmill_trainer.training.packs import TrainingExample
+from modelmill_trainer.training.packs import LazyExamples, TrainingExample
 from modelmill_trainer.training.rows import LossSelection, not_pairs, rows_too_long
 
 
-class TokenExamples(Sequence[TrainingExample]):
+class TokenExamples(LazyExamples):
     """Examples of a memory-mapped token file, decoded on access."""
 
     def __init__(self, file: TokenFile, part: LossSelection) -> None:
@@ -35,22 +34,15 @@ class TokenExamples(Sequence[TrainingExample]):
         """Total tokens without rejected answers, from the index alone."""
         return int(self._file.lengths().sum())
 
-    @overload
-    def __getitem__(self, place: int) -> TrainingExample: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[TrainingExample]: ...
-
-    def __getitem__(self, place: int | slice) -> TrainingExample | Sequence[TrainingExample]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
+    def example(self, place: int) -> TrainingExample:
+        """See `LazyExamples`."""
         row = self._file[place]
         spans = zip(row.loss_from.tolist(), row.loss_to.tolist(), strict=True)
         rejected = None if row.rejected_ids is None else tuple(row.rejected_ids.tolist())
         return self._part.of(TrainingExample(tuple(row.ids.tolist()), tuple(spans), rejected))
 
 
-class JoinedExamples(Sequence[TrainingExample]):
+class JoinedExamples(LazyExamples):
     """Examples of a split, and others behind them; those of a token file stay on disk."""
 
     def __init__(self, first: Sequence[TrainingExample], others: Sequence[TrainingExample]) -> None:
@@ -59,17 +51,9 @@ class JoinedExamples(Sequence[TrainingExample]):
     def __len__(self) -> int:
         return sum(map(len, self.parts))
 
-    @overload
-    def __getitem__(self, place: int) -> TrainingExample: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[TrainingExample]: ...
-
-    def __getitem__(self, place: int | slice) -> TrainingExample | Sequence[TrainingExample]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
+    def example(self, place: int) -> TrainingExample:
+        """See `LazyExamples`."""
         first, others = self.parts
-        place = range(len(self))[place]
         return first[place] if place < len(first) else others[place - len(first)]
 
 

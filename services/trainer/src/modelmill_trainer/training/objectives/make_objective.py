@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import overload
 
 from modelmill_jobs.child import ChildFailure
 from modelmill_token_files.tokenizer_digest import files_of, reads_alike
@@ -27,7 +26,7 @@ from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.objective import AnswerObjective, Objective
 from modelmill_trainer.training.objectives.distillation import DistillationObjective
 from modelmill_trainer.training.objectives.preferences import DpoObjective, KtoObjective
-from modelmill_trainer.training.packs import TrainingExample
+from modelmill_trainer.training.packs import LazyExamples, TrainingExample
 
 ROWS_AT_A_TIME = 32
 
@@ -83,7 +82,7 @@ def with_references(
     return _Referenced(rows, found)
 
 
-class _Referenced(Sequence[TrainingExample]):
+class _Referenced(LazyExamples):
     """Rows with their reference likelihoods, 16 bytes each."""
 
     def __init__(self, rows: Sequence[TrainingExample], found: Sequence[float]) -> None:
@@ -93,14 +92,7 @@ class _Referenced(Sequence[TrainingExample]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    @overload
-    def __getitem__(self, place: int) -> TrainingExample: ...
-
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[TrainingExample]: ...
-
-    def __getitem__(self, place: int | slice) -> TrainingExample | Sequence[TrainingExample]:
-        if isinstance(place, slice):
-            return [self[one] for one in range(*place.indices(len(self)))]
+    def example(self, place: int) -> TrainingExample:
+        """See `LazyExamples`."""
         reference = (self._found[2 * place], self._found[2 * place + 1])
         return replace(self._rows[place], reference=reference)
