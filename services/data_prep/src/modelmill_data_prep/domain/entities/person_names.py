@@ -29,15 +29,16 @@ _TITLED = re.compile(
     rf"|Mme|Mlle)\.? (?P<name>(?:{_INITIAL} ){{0,2}}(?:{_PARTICLE} )?{_WHOLE})"
 )
 _TOLD = re.compile(
-    r"(?i:\b(?:my|his|her|their|the|full|first|last|middle|maiden|family|given"
+    r"(?i:\b(?:my|his|her|their|full|first|last|middle|maiden|family|given"
     r"|(?:customer|client|patient|guest|employee|contact|account holder|cardholder|applicant)"
     "(?:'s)?) name"
-    rf"(?: is|:| -|’s|'s)+|\b(?:named|i am called)) (?P<name>{_WHOLE})"
+    rf"(?: is|:| -|’s|'s)+|\bi am called) (?P<name>{_WHOLE})"
 )
 _GREETED = re.compile(
     r"(?:(?i:\b(?P<greeting>dear|hi|hello|hey|regards|sincerely|cheers|thanks|thank you|best|wishes"
-    r"|signed|attn|attention|yours)|\b(?:i am|i'm|i’m|this is|call me|speak(?:ing)? (?:to|with)"
-    r"|contact|from|customer|client|patient|guest|employee|name|sender|recipient|author|signature))"
+    r"|signed|attn|attention|yours)|\b(?:named|i am|i'm|i’m|this is|call me"
+    r"|speak(?:ing)? (?:to|with)|contact|from|customer|client|patient|guest|employee|name|sender"
+    r"|recipient|author|signature))"
     rf"[,:!]?[ \n]{{1,2}}(?:{_INITIAL} )?)(?P<name>{_WHOLE})"
 )
 _RUN = re.compile(rf"(?<![\w'’.@-])(?<!\bSt\. )(?<!\bSt )(?<!\bSaint ){_NAME}{_REST}{{1,6}}")
@@ -124,12 +125,17 @@ def _trimmed(match: re.Match[str], lists: NameLists) -> tuple[int, int] | None:
     if match["name"] in lists.forms_of_address:
         return None
     words = match["name"].split(" ")
-    while words and (words[-1] in lists.not_family or not words[-1][0].isupper()):
+    while words and (words[-1] in lists.not_family or not _is_capitalised(words[-1])):
         words.pop()
-    if not words or words[0] in lists.forms_of_address or words[-1].isupper():
+    if not words or words[0] in lists.forms_of_address:
         return None
     start = match.start("name")
     return start, start + len(" ".join(words))
+
+
+def _is_capitalised(word: str) -> bool:
+    """Whether it begins with a capital and is none of capitals alone, such as an initial or III."""
+    return word[0].isupper() and not word.isupper()
 
 
 def _names_in(run: re.Match[str], lists: NameLists) -> Iterator[tuple[int, int]]:
@@ -181,28 +187,10 @@ def _with_parts(
 
 
 _HAN = "[\u4e00-\u9fff]"
-_NAMED_ZH = (
-    *("我叫", "名叫", "叫做", "姓名", "名字", "联系人", "收件人", "收货人", "寄件人", "申请人"),
-    *("负责人", "经办人", "签名", "署名"),
-)
-_TOLD_ZH = ("我是", "客户", "患者", "病人", "尊敬的", "亲爱的", "用户", "顾客")
-_TITLES_ZH = (
-    *(
-        "先生",
-        "女士",
-        "小姐",
-        "太太",
-        "老师",
-        "教授",
-        "医生",
-        "大夫",
-        "经理",
-        "主任",
-        "律师",
-        "师傅",
-    ),
-    *("同学", "总监", "护士", "阿姨", "叔叔"),
-)
+_NAMED_ZH = "我叫|名叫|叫做|姓名|名字|联系人|收件人|收货人|寄件人|申请人|负责人|经办人|签名|署名"
+_TOLD_ZH = "我是|客户|患者|病人|尊敬的|亲爱的|用户|顾客"
+_TITLES_ZH = "先生|女士|小姐|太太|老师|教授|医生|大夫|经理|主任|律师|师傅|同学|总监|护士|阿姨|叔叔"
+"""Words before a name, words before a likely one, and words behind one; as patterns."""
 _RARE_IN_WORDS_ZH = (
     "(?:[刘陈杨吴赵徐孙朱胡郭郑梁宋邓韩曹彭蔡潘袁董吕沈姚谭邱邹孟薛郝龚傅]"
     "|(?<![一二两几每这那半主慌紧扩嚣夸纸])张|(?<![国大霸君帝女魔天])王|(?<!行)李)"
@@ -221,11 +209,9 @@ def _chinese_patterns() -> tuple[re.Pattern[str], tuple[re.Pattern[str], ...]]:
     link = "(?:叫|是|为|：|:|,|，| ){0,3}"
     anywhere = re.compile(f"(?P<name>{_RARE_IN_WORDS_ZH}{given}{{2}})")
     told = (
-        re.compile(f"(?:{'|'.join((*_NAMED_ZH, *_TOLD_ZH))}){link}{name}"),
-        re.compile(f"(?:{'|'.join(_NAMED_ZH)}){link}(?P<name>{family}{_HAN}{{1,2}})(?!{_HAN})"),
-        re.compile(
-            f"(?<![主担责信胜前现])(?P<name>{family}{given}{{0,2}})(?={'|'.join(_TITLES_ZH)})"
-        ),
+        re.compile(f"(?:{_NAMED_ZH}|{_TOLD_ZH}){link}{name}"),
+        re.compile(f"(?:{_NAMED_ZH}){link}(?P<name>{family}{_HAN}{{1,2}})(?!{_HAN})"),
+        re.compile(f"(?<![主担责信胜前现])(?P<name>{family}{given}{{0,2}})(?={_TITLES_ZH})"),
         re.compile(f"(?<!{_HAN})(?P<name>{family}{given}{{2}})(?!{_HAN})"),
     )
     return anywhere, told
