@@ -183,7 +183,8 @@ def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Pa
 def _training(value: dict[str, Any]) -> dict[str, Any]:
     """The section; a pruned base learns all its weights from the whole one, unless it says else."""
     given = value.get("training") or {}
-    is_taught = "pruning" in value and given.get("objective", DISTILLATION) == DISTILLATION
+    says_else = "method" in given or given.get("objective", DISTILLATION) != DISTILLATION
+    is_taught = "pruning" in value and not says_else
     return {**(BY_WHOLE_MODEL if is_taught else {}), **given}
 
 
