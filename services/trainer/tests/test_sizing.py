@@ -15,6 +15,7 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError
 from modelmill_service_kit.grpc_client import domain_errors
 from modelmill_testkit.waiting import eventually
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
+from modelmill_trainer.domain.hyper_parameters import TEACHER_TEXT_TOKENS
 
 # Rows are read by a tokenizer in a process with limits.
 pytestmark = pytest.mark.tier("test")
@@ -71,6 +72,25 @@ async def test_a_training_is_sized_as_the_run_will_decide(trainer: Any, toy_rows
     assert found.spec.hyper_parameters.lora_alpha == request.spec["hyper_parameters"]["lora_alpha"]
     assert found.worker.memory_bytes > 0
     assert list(found.notes) == list(found.note_codes) == []
+
+
+async def test_texts_of_a_teacher_are_sized_beside_the_rows(trainer: Any, toy_rows: Rows) -> None:
+    base = await trainer.import_base()
+    rows = toy_rows(40)
+    await trainer.add_dataset(train=rows)
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id,
+        dataset_id="ds-toy",
+        objective=pb.TRAINING_OBJECTIVE_DISTILLATION,
+        teacher_version_id=base.version_id,
+        hyper_parameters=pb.HyperParameters(epochs=2, teacher_texts=10),
+    )
+
+    found = await sized(trainer, spec)
+
+    tokens = tokens_of(trainer.root / "base-tiny", rows) + 10 * TEACHER_TEXT_TOKENS
+    assert found.row_visits == 2 * 50
+    assert found.row_tokens == pytest.approx(tokens / 50)
 
 
 async def test_tokens_are_those_of_the_token_files_where_these_are_of_the_base(

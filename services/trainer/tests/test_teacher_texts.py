@@ -21,7 +21,8 @@ from modelmill_trainer.training.fine_tune import fine_tune
 from modelmill_trainer.training.model import TrainedModel
 from modelmill_trainer.training.packs import pack
 from modelmill_trainer.training.rows import encode_rows
-from modelmill_trainer.training.teacher_texts import TEXT_TOKENS, write_teacher_texts
+from modelmill_trainer.training.teacher_texts import write_teacher_texts
+from trainer_support.first_step import BegunError, LoopThatIsSeen
 from trainer_support.loops import Port
 from trainer_support.runs import QUICK, stir
 
@@ -60,8 +61,8 @@ def dataset(tmp_path: Path, toy_rows: Rows, write_splits: Callable[..., Path]) -
     return write_splits(tmp_path / "rows", rows)
 
 
-def trained(port: Port, base: Path, teacher: Path, dataset: Path) -> Mapping[str, Any]:
-    given = QUICK | {"teacher_texts": 24, "checkpoint_steps": 1, "learning_rate": 0.001}
+def trained(port: Port, base: Path, teacher: Path, dataset: Path, **more: int) -> Mapping[str, Any]:
+    given = QUICK | {"teacher_texts": 24, "checkpoint_steps": 1, "learning_rate": 0.001} | more
     port.request = TrainRequest(
         base_folder=base,
         base_version_id="mv-base",
@@ -95,7 +96,9 @@ def counted(report: list[tuple[int, int]]) -> Callable[[int, int], None]:
     return lambda done, total: report.append((done, total))
 
 
-def test_texts_are_the_seeds_and_end_where_the_teacher_ends(tmp_path: Path) -> None:
+def test_texts_are_the_seeds_of_the_tokenizers_ids_and_end_where_the_teacher_ends(
+    tmp_path: Path,
+) -> None:
     folder = make_tiny_llama(tmp_path / "teacher", seed=7)
     settings = json.loads((folder / "generation_config.json").read_text())
     # Random weights write any token soon.
@@ -104,14 +107,17 @@ def test_texts_are_the_seeds_and_end_where_the_teacher_ends(tmp_path: Path) -> N
     told: list[tuple[int, int]] = []
 
     texts, again, other = [
-        write_teacher_texts(folder, None, count=40, seed=seed, report=counted(told))
+        write_teacher_texts(
+            folder, None, count=40, max_tokens=48, vocab_size=300, seed=seed, report=counted(told)
+        )
         for seed in (1, 1, 2)
     ]
 
     assert texts == again != other
     assert told[:3] == [(0, 40), (32, 40), (40, 40)]
-    assert all(2 <= len(ids) <= TEXT_TOKENS for ids in texts)
-    assert any(len(ids) < TEXT_TOKENS for ids in texts)
+    assert all(2 <= len(ids) <= 48 for ids in texts)
+    assert any(len(ids) < 48 for ids in texts)
+    assert max(map(max, texts)) < 300
     for ids in texts:
         written = ids[2:]
         assert all(token >= 40 for token in written[:-1])
@@ -126,6 +132,42 @@ def test_a_student_learns_rows_and_texts(
 
     assert (summary["rows"], summary["teacher_texts"]) == (32, 24)
     assert summary["steps"] == (32 + 24) / 8
+
+
+def test_texts_follow_the_rows_and_the_order_that_a_curriculum_gives_them(
+    tmp_path: Path,
+    tiny_base: Path,
+    teacher: Path,
+    dataset: Path,
+    write_order: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = [*range(31, -1, -1)]
+    write_order(dataset, given, repeats=False)
+    texts = [[7, 8, 9 + number] for number in range(24)]
+    monkeypatch.setattr(run_setup, "write_teacher_texts", lambda *_, **__: texts)
+    monkeypatch.setattr(run_setup, "TrainingLoop", LoopThatIsSeen)
+
+    with pytest.raises(BegunError):
+        trained(Port(tmp_path), tiny_base, teacher, dataset)
+
+    plan, examples = LoopThatIsSeen.plan, LoopThatIsSeen.examples
+    visited = [row for step in range(plan.steps) for row in plan.rows_of(step)]
+    assert visited == [*given, *range(32, 56)]
+    assert [list(each.ids) for each in examples[32:]] == texts
+    assert {each.spans for each in examples[32:]} == {((1, 3),)}
+    assert examples[-1] == examples[55] != examples[0]
+
+
+def test_a_text_is_no_longer_than_a_row_may_be(
+    tmp_path: Path, tiny_base: Path, teacher: Path, dataset: Path
+) -> None:
+    port = StoppingPort(tmp_path)
+    with pytest.raises(Preempted):
+        trained(port, tiny_base, teacher, dataset, max_tokens_per_row=64)
+
+    state = json.loads((port.kept / "state.json").read_text())
+    assert max(map(len, state["progress"]["teacher_texts"])) == 64
 
 
 def test_a_resumed_run_goes_on_with_its_texts(

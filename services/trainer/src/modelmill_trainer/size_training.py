@@ -16,7 +16,7 @@ from modelmill_trainer.domain.auto_choices import (
     decide_length,
     trial_steps,
 )
-from modelmill_trainer.domain.hyper_parameters import HyperParameters
+from modelmill_trainer.domain.hyper_parameters import TEACHER_TEXT_TOKENS
 from modelmill_trainer.domain.methods import PREFERENCES
 from modelmill_trainer.domain.training_plan import plan_training
 
@@ -111,10 +111,13 @@ def _notes(spec: TrainSpec) -> list[EstimateNote]:
 
 
 def _reads(checked: CheckedTraining, rows: int, row_tokens: float) -> TrainingReads:
+    texts = checked.choices.teacher_texts
+    row_tokens = (rows * row_tokens + texts * TEACHER_TEXT_TOKENS) / (rows + texts)
+    rows += texts
     ranks = checked.distribution.ranks if checked.distribution else 1
     # The width decides the learning rate alone.
     size = RunSize(rows=rows, tokens=round(rows * row_tokens), width=1, ranks=ranks)
-    choices: HyperParameters = decide_length(checked.choices, size).apply(checked.choices)
+    choices = decide_length(checked.choices, size).apply(checked.choices)
     plan = plan_training(rows, choices)
     trials = len(TRIAL_FACTORS) if choices.search_learning_rate else 0
     return TrainingReads(

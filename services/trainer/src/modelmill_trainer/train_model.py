@@ -313,11 +313,13 @@ def _parent_summary(spec: TrainSpec, inputs: TrainingInputs) -> dict[str, Any]:
 
 
 def _recovery(inputs: TrainingInputs, summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether a pruned base was given back what it lost."""
-    differences = summary["differences"]
+    """Whether a pruned base was given back what it lost, beside the model that it was cut from."""
     if inputs.base.method != PRUNED:
         return {}
-    found = assess_recovery(differences.get("tuned-base"), differences.get("tuned-teacher"))
+    differences, teacher = summary["differences"], inputs.loaded_teacher
+    is_source = teacher is not None and teacher.version_id == inputs.base.parent_version_id
+    left = differences.get("tuned-teacher") if is_source else None
+    found = assess_recovery(differences.get("tuned-base"), left)
     return {"recovery": found} if found else {}
 
 

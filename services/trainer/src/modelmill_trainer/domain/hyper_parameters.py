@@ -24,6 +24,8 @@ MAX_NAMES = 32
 MAX_NAME_CHARACTERS = 128
 GUIDE = "guide"
 GUIDE_EPOCHS, GUIDE_BATCH_SIZE = 1.0, 32
+TEACHER_TEXT_TOKENS = 128
+"""Longest text that a teacher writes."""
 AUTO_FIELDS = ("learning_rate", "epochs", "batch_size")
 """Fields whose value 0 means "auto" (`domain/auto_choices.py`)."""
 

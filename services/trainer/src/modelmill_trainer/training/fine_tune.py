@@ -97,7 +97,7 @@ def _train(
     tokenizer = _tokenizer_of(request)
     splits = read_splits(request, tokenizer)
     questions = questions_of(request, tokenizer)
-    splits["train"], texts = with_teacher_texts(request, splits["train"], port)
+    splits["train"], texts = with_teacher_texts(request, splits["train"], tokenizer, port)
     decision = auto_choices_of(request, splits, port, ranks)
     request = replace(request, hyper_parameters=decision.apply(request.hyper_parameters))
     model = model_of(request)

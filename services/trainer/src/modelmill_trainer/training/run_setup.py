@@ -15,6 +15,7 @@ from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
 
 from modelmill_trainer.domain.child_requests import TrainRequest
+from modelmill_trainer.domain.hyper_parameters import TEACHER_TEXT_TOKENS
 from modelmill_trainer.domain.methods import LORA, QLORA
 from modelmill_trainer.domain.training_plan import TrainingPlan, plan_training
 from modelmill_trainer.training.checkpoint import read_progress
@@ -87,9 +88,7 @@ def read_splits(
 
     All rows of a validation dataset form the valid split.
     """
-    choices = request.hyper_parameters
-    context = request.context_tokens or sys.maxsize
-    limit = choices.max_tokens_per_row or context - choices.soft_prompt_tokens
+    choices, limit = request.hyper_parameters, _row_tokens(request)
     part = LossSelection.by(choices)
     splits = {
         split: _examples(request, request.dataset_folder, split, tokenizer, limit, part)
@@ -113,6 +112,13 @@ def read_splits(
             "Name another one, or none to validate on the dataset's valid split.",
         )
     return splits
+
+
+def _row_tokens(request: TrainRequest) -> int:
+    """Most tokens of a row."""
+    choices = request.hyper_parameters
+    context = request.context_tokens or sys.maxsize
+    return choices.max_tokens_per_row or context - choices.soft_prompt_tokens
 
 
 def _examples(
@@ -160,14 +166,17 @@ def _plan_of(request: TrainRequest, examples: Sequence[TrainingExample]) -> Trai
 
 
 def with_teacher_texts(
-    request: TrainRequest, rows: Sequence[TrainingExample], port: ChildPort
+    request: TrainRequest,
+    rows: Sequence[TrainingExample],
+    tokenizer: ChatTokenizer,
+    port: ChildPort,
 ) -> tuple[Sequence[TrainingExample], list[list[int]]]:
     """Rows with the texts that the teacher writes behind them, and the texts' token ids.
 
     A resumed run goes on with the texts of its checkpoint.
     """
-    count, folder = request.hyper_parameters.teacher_texts, request.teacher_folder
-    if not count or folder is None:
+    choices, folder = request.hyper_parameters, request.teacher_folder
+    if not choices.teacher_texts or folder is None:
         return rows, []
     if request.checkpoint_folder is not None:
         texts = read_progress(request.checkpoint_folder).teacher_texts
@@ -175,8 +184,10 @@ def with_teacher_texts(
         texts = write_teacher_texts(
             folder,
             request.teacher_adapter_folder,
-            count=count,
-            seed=request.hyper_parameters.seed,
+            count=choices.teacher_texts,
+            max_tokens=min(TEACHER_TEXT_TOKENS, _row_tokens(request)),
+            vocab_size=tokenizer.vocab_size,
+            seed=choices.seed,
             report=_progress_of("write texts", "text", port),
         )
     return JoinedExamples(rows, as_examples(texts)), texts

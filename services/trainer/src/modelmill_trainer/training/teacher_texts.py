@@ -10,13 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
 from modelmill_trainer.training.adapters import merge_adapter
 from modelmill_trainer.training.model import compute_device, compute_dtype, fix_deepseek_v2
 from modelmill_trainer.training.packs import TrainingExample
 
-TEXT_TOKENS = 128
 TEXTS_AT_A_TIME = 32
 
 
@@ -25,10 +24,12 @@ def write_teacher_texts(
     adapter: Path | None,
     *,
     count: int,
+    max_tokens: int,
+    vocab_size: int,
     seed: int,
     report: Callable[[int, int], None],
 ) -> list[list[int]]:
-    """Token ids of `count` texts of at most `TEXT_TOKENS` tokens, each at least 2.
+    """Token ids of `count` texts of at most `max_tokens` tokens, each at least 2.
 
     A text begins with the model's own first token, where it has one, and with a random token
     behind it, so that the texts differ in their subject.
@@ -36,15 +37,20 @@ def write_teacher_texts(
     Args:
         folder: Hugging Face folder of the teacher.
         adapter: PEFT folder of its LoRA adapter, if it has one.
+        max_tokens: At least 4.
+        vocab_size: Ids of the tokenizer; rows of the embedding behind them are padding, and differ
+            between teacher and student.
         report: Told how many are written, and of how many.
     """
     model = _read(folder, adapter)
+    sampling = _sampling(model, max_tokens, vocab_size)
     draw = random.Random(seed)
     torch.manual_seed(seed)
     texts: list[list[int]] = []
     while len(texts) < count:
         report(len(texts), count)
-        texts += _written(model, draw, min(TEXTS_AT_A_TIME, count - len(texts)))
+        some = min(TEXTS_AT_A_TIME, count - len(texts))
+        texts += _written(model, sampling, draw, vocab_size, some)
     report(count, count)
     return texts
 
@@ -70,30 +76,45 @@ def _read(folder: Path, adapter: Path | None) -> PreTrainedModel:
     return model
 
 
-@torch.no_grad()
-def _written(model: PreTrainedModel, draw: random.Random, count: int) -> list[list[int]]:
-    first = model.config.bos_token_id
-    begun = [] if first is None else [first]
-    vocabulary = model.config.vocab_size
-    starts = [[*begun, draw.randrange(vocabulary)] for _ in range(count)]
-    ids = torch.tensor(starts, device=model.device)
-    ends = _end_ids(model)
-    written = model.generate(  # type: ignore[operator]
-        ids,
-        attention_mask=torch.ones_like(ids),
+def _sampling(model: PreTrainedModel, max_tokens: int, vocab_size: int) -> GenerationConfig:
+    """Temperature 1, the whole distribution over the tokenizer's ids, and the model's own ends."""
+    own = model.generation_config
+    config = model.config.get_text_config()
+    padded = range(vocab_size, config.vocab_size)
+    return GenerationConfig(
         do_sample=True,
         temperature=1.0,
         top_k=0,
         top_p=1.0,
-        max_new_tokens=TEXT_TOKENS - ids.shape[1],
-        pad_token_id=min(ends, default=0),
-        use_cache=True,
+        max_length=max_tokens,
+        bos_token_id=config.bos_token_id,
+        eos_token_id=own.eos_token_id if own else None,
+        pad_token_id=0,
+        suppress_tokens=[*padded] or None,
     )
+
+
+@torch.no_grad()
+def _written(
+    model: PreTrainedModel,
+    sampling: GenerationConfig,
+    draw: random.Random,
+    vocab_size: int,
+    count: int,
+) -> list[list[int]]:
+    first = sampling.bos_token_id
+    begun = [] if first is None else [first]
+    starts = [[*begun, draw.randrange(vocab_size)] for _ in range(count)]
+    ids = torch.tensor(starts, device=model.device)
+    written = model.generate(  # type: ignore[operator]
+        ids, attention_mask=torch.ones_like(ids), generation_config=sampling
+    )
+    ends = _end_ids(sampling)
     return [_up_to_end(row, ids.shape[1], ends) for row in written.tolist()]
 
 
-def _end_ids(model: PreTrainedModel) -> frozenset[int]:
-    ends = model.generation_config.eos_token_id if model.generation_config else None
+def _end_ids(sampling: GenerationConfig) -> frozenset[int]:
+    ends = sampling.eos_token_id
     return frozenset(ends if isinstance(ends, list) else [] if ends is None else [ends])
 
 
