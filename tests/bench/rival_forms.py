@@ -1,7 +1,8 @@
 """forms.rival.*: int4 of the same merged model by other tools, each in an environment of its own.
 
-optimum: `optimum-cli export openvino --weight-format int4`, nothing else said. llm_compressor: GPTQ
-(W4A16, in groups of 32, since 128 does not divide the model's width), 256 training rows. modelopt:
+optimum: `optimum-cli export openvino --weight-format int4`, and that groups fit the model: without
+it the command refuses, since its groups of 128 do not divide the model's width. llm_compressor:
+GPTQ (W4A16, in groups of 32, for the same reason), 256 training rows. modelopt:
 INT4_AWQ in blocks of 32, the same rows. olive: what `olive optimize --precision int4` plans for the
 CPU, GPTQ by the same rows in place of WikiText, which it would fetch.
 
@@ -85,7 +86,7 @@ async def _optimum(rival: FormRival, model: FormsModel, folder: Path, told: Told
     return await _made_by_command(
         (str(rival.environment / "bin/optimum-cli"),),
         "export",
-        (*arguments, "--weight-format", "int4", str(out)),
+        (*arguments, "--weight-format", "int4", "--group-size-fallback", "adjust", str(out)),
         lambda: _scored(OPENVINO, out, out.glob("openvino_model.*"), model, folder, told),
         told,
     )
@@ -177,7 +178,11 @@ def _by_torch(tool: str) -> Callable[..., Awaitable[dict[str, Any]]]:
 
 
 FORM_RIVALS: Mapping[str, FormRival] = {
-    "optimum": FormRival("optimum-cli export openvino --weight-format int4", OPTIMUM, _optimum),
+    "optimum": FormRival(
+        "optimum-cli export openvino --weight-format int4 --group-size-fallback adjust",
+        OPTIMUM,
+        _optimum,
+    ),
     "olive": FormRival("olive optimize --precision int4 --device cpu", OLIVE, _olive),
     "llm_compressor": FormRival(
         "llm-compressor GPTQ, W4A16 in groups of 32", LLM_COMPRESSOR, _by_torch("llm_compressor")

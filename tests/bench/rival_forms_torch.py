@@ -27,8 +27,8 @@ def say(phase: str, done: int, total: int) -> None:
     print(json.dumps({"phase": phase, "done": done, "total": total}), flush=True)
 
 
-def load(folder: str) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+def load(folder: str, **options: Any) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **options).eval()
 
 
 def llm_compressor(folder: str, samples: Samples, out: str) -> Callable[[], Any]:
@@ -37,6 +37,7 @@ def llm_compressor(folder: str, samples: Samples, out: str) -> Callable[[], Any]
     from datasets import Dataset
     from llmcompressor import oneshot
     from llmcompressor.modifiers.quantization import GPTQModifier
+    from transformers import CompressedTensorsConfig
 
     weights = QuantizationArgs(num_bits=4, symmetric=True, strategy="group", group_size=GROUP)
     groups = {"group_0": QuantizationScheme(targets=["Linear"], weights=weights)}
@@ -51,7 +52,7 @@ def llm_compressor(folder: str, samples: Samples, out: str) -> Callable[[], Any]
         num_calibration_samples=len(rows),
     )
     model.save_pretrained(out, save_compressed=True)
-    return lambda: load(out)
+    return lambda: load(out, quantization_config=CompressedTensorsConfig(run_compressed=False))
 
 
 def modelopt(folder: str, samples: Samples, out: str) -> Callable[[], Any]:
@@ -71,6 +72,7 @@ def modelopt(folder: str, samples: Samples, out: str) -> Callable[[], Any]:
     with torch.inference_mode():
         mtq.quantize(model, config, forward)
     simulated = copy.deepcopy(model)
+    mtq.fold_weight(simulated)
     export_hf_checkpoint(model.bfloat16(), export_dir=out)
     return lambda: simulated
 
@@ -96,12 +98,17 @@ TOOLS: dict[str, Callable[[str, Samples, str], Callable[[], Any]]] = {
 
 @torch.inference_mode()
 def scores_of(model: Any, prompt: list[int], choices: Samples) -> list[float]:
-    """Summed log-likelihood of each choice; the prompt is read once for each."""
+    """Summed log-likelihood of each choice; the prompt is read once for all."""
     longest = max(map(len, choices))
-    rows = [prompt + choice + [0] * (longest - len(choice)) for choice in choices]
-    logits = model(torch.tensor(rows)[:, :-1], use_cache=False).logits[:, len(prompt) - 1 :]
-    likely = torch.log_softmax(logits.float(), -1)
     wanted = torch.tensor([choice + [0] * (longest - len(choice)) for choice in choices])
+    read = model(torch.tensor([prompt]), use_cache=True, logits_to_keep=1)
+    logits = read.logits.expand(len(choices), -1, -1)
+    if longest > 1:
+        cache = read.past_key_values
+        cache.batch_repeat_interleave(len(choices))
+        more = model(wanted[:, :-1], past_key_values=cache, use_cache=True).logits
+        logits = torch.cat([logits, more], dim=1)
+    likely = torch.log_softmax(logits.float(), -1)
     chosen = likely.gather(-1, wanted[..., None])[..., 0]
     lengths = torch.tensor([len(choice) for choice in choices])
     is_chosen = torch.arange(longest)[None] < lengths[:, None]
