@@ -2,9 +2,9 @@
 
 optimum: `optimum-cli export openvino --weight-format int4`, and that groups fit the model: without
 it the command refuses, since its groups of 128 do not divide the model's width. llm_compressor:
-GPTQ (W4A16, in groups of 32, for the same reason), 256 training rows. modelopt:
-INT4_AWQ in blocks of 32, by 32 of these rows, as many as ours reads. olive: what `olive optimize --precision int4` plans for the
-CPU, GPTQ by the same rows in place of WikiText, which it would fetch.
+GPTQ (W4A16, in groups of 32, for the same reason), 256 training rows. modelopt: INT4_AWQ in blocks
+of 32, by 32 of these rows, as many as ours reads. olive: what `olive optimize --precision int4`
+plans for the CPU, GPTQ by the 256 rows in place of WikiText, which it would fetch.
 
 What runs in OpenVINO or ONNX Runtime is asked the test rows by our own scorer, as our forms are;
 what is safetensors by its own library in torch, in bfloat16's place float32. Bytes are those of the
