@@ -4,7 +4,8 @@ optimum: `optimum-cli export openvino --weight-format int4`, and that groups fit
 it the command refuses, since its groups of 128 do not divide the model's width. llm_compressor:
 GPTQ (W4A16, in groups of 32, for the same reason), 256 training rows. modelopt: INT4_AWQ in blocks
 of 32, by 32 of these rows, as many as ours reads. olive: what `olive optimize --precision int4`
-plans for the CPU, GPTQ by the 256 rows in place of WikiText, which it would fetch.
+plans for the CPU, GPTQ by the 256 rows in place of WikiText, which it would fetch, and in groups of
+32, without which it fails.
 
 What runs in OpenVINO or ONNX Runtime is asked the test rows by our own scorer, as our forms are;
 what is safetensors by its own library in torch, in bfloat16's place float32. Bytes are those of the
@@ -29,6 +30,8 @@ CHILD = "tests.bench.forms_child"
 TORCH_SCRIPT = "tests/bench/rival_forms_torch.py"
 OFFLINE = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "ORT_DISABLE_TELEMETRY": "1"}
 LAST_CHARACTERS = 600
+FOR_GPTQ = {"data_config": "rows", "group_size": 32}
+"""Of Olive: its plan says neither, and its groups of 128 do not divide the model's width."""
 CALIBRATION_TOKENS = 256
 """Of a row at most, as `rival_forms_torch` has it."""
 
@@ -134,7 +137,7 @@ def _with_rows(plan: dict[str, Any], model: FormsModel) -> dict[str, Any]:
         },
     }
     passes = {
-        name: one | ({"data_config": "rows"} if one["type"] == "Gptq" else {})
+        name: one | (FOR_GPTQ if one["type"] == "Gptq" else {})
         for name, one in plan["passes"].items()
     }
     return plan | {"data_configs": [rows], "passes": passes}
