@@ -26,7 +26,6 @@ import asyncio
 import json
 import shutil
 import sys
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,10 +43,9 @@ from tests.bench.forms_cells import (
     SOURCES,
     TRANSFORMERS,
     TUNED,
-    FormCell,
     MadeForm,
     ServedForm,
-    chosen_cells,
+    cells,
     digest,
     served_with,
 )
@@ -55,9 +53,10 @@ from tests.bench.forms_figures import entries, refusals
 from tests.bench.forms_model import FULL, QUICK, FormsModel, make_model, require_rows
 from tests.bench.forms_served import NEW_TOKENS, rates_in_flight
 from tests.bench.harness import WORK_FOLDER
+from tests.bench.kept_cells import Cell, KeptCells, chosen_cells
 from tests.bench.kept_entries import keep_entries
 from tests.bench.report import show
-from tests.bench.rival_forms import RivalAbsentError, rival_result
+from tests.bench.rival_forms import rival_result
 
 RESULT = Path("deploy/bench/forms.json")
 ROUNDS, QUICK_ROUNDS, QUICK_TOKENS = 7, 1, 8
@@ -69,50 +68,26 @@ class FormsBench:
     """The cells, and what they found."""
 
     def __init__(self, console: Console, *, quick: bool) -> None:
-        self._console = console
         self._quick = quick
         root = WORK_FOLDER / "forms"
         model = root / f"model-{digest(MODEL_SOURCES, quick=quick)}"
         self._work = root / f"made-{digest((*MODEL_SOURCES, *SOURCES), quick=quick)}"
+        self._cells = KeptCells(self._work / "results", console)
         self._model = FormsModel(model)
-        self.absent: dict[str, str] = {}
 
     @property
     def results(self) -> dict[str, dict[str, Any]]:
         """What is known, by cell."""
-        return {
-            path.stem: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted((self._work / "results").glob("*.json"))
-        }
+        return self._cells.results
 
-    async def run(self, chosen: Sequence[FormCell]) -> None:
+    @property
+    def absent(self) -> dict[str, str]:
+        """Cells that nothing here could do, with what was said."""
+        return {f"forms.{name}": why for name, why in self._cells.absent.items()}
+
+    async def run(self, chosen: Sequence[Cell]) -> None:
         """Do the cells that are not done."""
-        known = self.results
-        left = [cell for cell in chosen if cell.name not in known]
-        (self._work / "results").mkdir(parents=True, exist_ok=True)
-        started, total = time.monotonic(), sum(cell.seconds for cell in left)
-        done = 0.0
-        for cell in left:
-            spent = time.monotonic() - started
-            pace = spent / done if done else 1.0
-            expected = (total - done) * pace / 60
-            self._console.print(f"{cell.name}; about {expected:.0f} minutes are left")
-            began = time.monotonic()
-            try:
-                result = await self._do(cell.name)
-            except RivalAbsentError as error:
-                self.absent[f"forms.{cell.name}"] = str(error)
-            else:
-                seconds = time.monotonic() - began
-                self._write(cell.name, result | {"cell_seconds": seconds})
-                self._console.print(f"{cell.name} took {seconds:.0f} s")
-            done += cell.seconds
-
-    def _write(self, name: str, result: dict[str, Any]) -> None:
-        file = self._work / "results" / f"{name}.json"
-        fresh = file.with_suffix(".new")
-        fresh.write_text(json.dumps(result), encoding="utf-8")
-        fresh.rename(file)
+        await self._cells.run(chosen, self._do)
 
     async def _do(self, name: str) -> dict[str, Any]:
         kind, _, which = name.partition(".")
@@ -138,7 +113,7 @@ class FormsBench:
         folder.mkdir(parents=True)
         request, result = folder / "request.json", folder / "result.json"
         request.write_text(json.dumps(self._request(model, made, folder)))
-        await run_steps(CHILD, ("build", str(request), str(result)), self._say)
+        await run_steps(CHILD, ("build", str(request), str(result)), self._cells.say)
         found: dict[str, Any] = json.loads(result.read_text())
         if model == BASE or REFUSED in found:
             shutil.rmtree(folder)
@@ -171,7 +146,7 @@ class FormsBench:
         rounds, tokens = (QUICK_ROUNDS, QUICK_TOKENS) if self._quick else (ROUNDS, NEW_TOKENS)
 
         def on_round(name: str, number: int) -> None:
-            self._say(f"{in_flight} in flight: {name}, round", number, rounds)
+            self._cells.say(f"{in_flight} in flight: {name}, round", number, rounds)
 
         return await rates_in_flight(folders, int(in_flight), rounds, tokens, on_round)
 
@@ -184,11 +159,7 @@ class FormsBench:
         return self._work / TUNED / "openvino-int8" / "scratch" / REFERENCE
 
     async def _rival(self, name: str) -> dict[str, Any]:
-        return await rival_result(name, self._model, self._work / "rivals" / name, self._say)
-
-    def _say(self, phase: str, done: int, total: int) -> None:
-        counted = f"{done} of {total}" if total else str(done or "")
-        self._console.print(f"  {phase} {counted}".rstrip(), end="\r", soft_wrap=True)
+        return await rival_result(name, self._model, self._work / "rivals" / name, self._cells.say)
 
 
 def main() -> int:
@@ -203,7 +174,7 @@ def main() -> int:
     given = parser.parse_args()
     console = Console()
     bench = FormsBench(console, quick=given.quick)
-    chosen = chosen_cells(given.only)
+    chosen = chosen_cells(cells(), given.only, always="model")
     if not given.report:
         asyncio.run(bench.run(chosen))
     lines = entries(bench.results)

@@ -1,10 +1,11 @@
 """What forms.* makes and serves, and how long each cell takes."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from tests.bench.kept_cells import Cell
 
 OPENVINO, ONNX, TRANSFORMERS = "openvino", "onnx", "transformers"
 TUNED, BASE = "tuned", "base"
@@ -94,32 +95,15 @@ def served_with(in_flight: int) -> list[ServedForm]:
     return [each for each in SERVED if in_flight == 1 or each.name in MANY_IN_FLIGHT]
 
 
-@dataclass(frozen=True)
-class FormCell:
-    """A step whose result is kept."""
-
-    name: str
-    seconds: float
-    """About what it takes on two cores."""
-
-
-def cells() -> list[FormCell]:
+def cells() -> list[Cell]:
     """All, in the order in which they are done."""
     return [
-        FormCell("model", 400.0),
-        *(FormCell(f"{TUNED}.{made.name}", made.seconds) for made in MADE),
-        *(FormCell(f"{BASE}.{made.name}", made.seconds / 2) for made in MADE),
-        *(FormCell(f"served.{count}", SERVED_SECONDS[count]) for count in IN_FLIGHT),
-        *(FormCell(f"rival.{name}", 900.0) for name in RIVALS),
+        Cell("model", 400.0),
+        *(Cell(f"{TUNED}.{made.name}", made.seconds) for made in MADE),
+        *(Cell(f"{BASE}.{made.name}", made.seconds / 2) for made in MADE),
+        *(Cell(f"served.{count}", SERVED_SECONDS[count]) for count in IN_FLIGHT),
+        *(Cell(f"rival.{name}", 900.0) for name in RIVALS),
     ]
-
-
-def chosen_cells(names: Sequence[str]) -> list[FormCell]:
-    """Cells of these names or, where a name is no cell's, whose names begin so; and the model."""
-    known = cells()
-    exact = {cell.name for cell in known} & {*names}
-    begun = tuple(name for name in names if name not in exact)
-    return [cell for cell in known if cell.name in {"model", *exact} or cell.name.startswith(begun)]
 
 
 RIVALS = ("optimum", "olive", "llm_compressor", "modelopt")

@@ -20,6 +20,7 @@ from modelmill_optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from modelmill_optimizer_builder.child import load_form
 from modelmill_optimizer_builder.domain.build_plan import NotExportableError, NotSmallerError
 from modelmill_optimizer_builder.domain.int4_methods import method_named
+from modelmill_optimizer_builder.domain.pruning import Pruning
 from modelmill_optimizer_builder.make_build import (
     BuildOrder,
     BuildPair,
@@ -102,11 +103,12 @@ def build(request_file: str, result_file: str) -> None:
         source=Source(Path(request["base"]), _path(request["adapter"])),
         dataset=_path(request["dataset"]),
         choices=tuple(request["choices"]),
-        max_rows=0,
+        max_rows=request.get("max_rows", 0),
         max_accuracy_loss=1.0,
         tuned=None,
         scratch=Path(request["scratch"]),
         target=Path(request["target"]),
+        pruning=Pruning.of(request.get("pruning")),
     )
     started = perf_counter()
     result: dict[str, Any]

@@ -23,6 +23,7 @@ from typing import Any
 from tests.bench.child_steps import Told, run_steps
 from tests.bench.forms_cells import ONNX, OPENVINO, REFUSED
 from tests.bench.forms_model import CALIBRATION_ROWS, FormsModel
+from tests.bench.kept_cells import AbsentError
 from tests.bench.rivals import LLM_COMPRESSOR, MODELOPT, OLIVE, OPTIMUM, absence, is_installed
 from tests.bench.worker import WorkerFailedError
 
@@ -34,10 +35,6 @@ FOR_GPTQ = {"data_config": "rows", "group_size": 32}
 """Of Olive: its plan says neither, and its groups of 128 do not divide the model's width."""
 CALIBRATION_TOKENS = 256
 """Of a row at most, as `rival_forms_torch` has it."""
-
-
-class RivalAbsentError(Exception):
-    """Its environment is not there; the message says what makes it."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +54,11 @@ async def rival_result(name: str, model: FormsModel, folder: Path, told: Told) -
         folder: Scratch of its own; made anew.
 
     Raises:
-        RivalAbsentError: It is not installed.
+        AbsentError: It is not installed.
     """
     rival = FORM_RIVALS[name]
     if not is_installed(rival.environment):
-        raise RivalAbsentError(absence(rival.environment))
+        raise AbsentError(absence(rival.environment))
     _made_anew(folder)
     try:
         made = await rival.make(rival, model, folder, told)

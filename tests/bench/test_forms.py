@@ -7,22 +7,18 @@ from typing import Any
 
 import pytest
 from modelmill_optimizer_builder.domain.int4_methods import METHODS
-from rich.console import Console
 
-from tests.bench import forms
 from tests.bench.child_steps import run_steps
 from tests.bench.figures import Unmeasured, all_of
-from tests.bench.forms import FormsBench
 from tests.bench.forms_cells import (
     COMPETED,
     METHODS_MEASURED,
     SERVED,
-    FormCell,
     cells,
-    chosen_cells,
     served_with,
 )
 from tests.bench.forms_figures import entries, refusals
+from tests.bench.kept_cells import chosen_cells
 from tests.bench.kept_entries import keep_entries
 from tests.bench.worker import WorkerFailedError
 
@@ -147,32 +143,6 @@ def test_each_cell_has_a_name_of_its_own_and_measured_methods_exist() -> None:
     assert set(METHODS_MEASURED) <= {method.name for method in METHODS}
 
 
-def test_a_cell_that_is_done_is_not_done_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(forms, "WORK_FOLDER", tmp_path)
-    bench = FormsBench(Console(quiet=True), quick=True)
-    done: list[str] = []
-
-    async def do(name: str) -> dict[str, Any]:
-        done.append(name)
-        if name == "second" and done.count(name) == 1:
-            raise WorkerFailedError("interrupted")
-        return {"of": name}
-
-    monkeypatch.setattr(bench, "_do", do)
-    chosen = [FormCell("first", 1.0), FormCell("second", 1.0)]
-    with pytest.raises(WorkerFailedError):
-        asyncio.run(bench.run(chosen))
-    asyncio.run(bench.run(chosen))
-
-    assert done == ["first", "second", "second"]
-    assert {name: one["of"] for name, one in bench.results.items()} == {
-        "first": "first",
-        "second": "second",
-    }
-
-
 def test_a_process_tells_its_steps_and_a_failed_one_its_last_words(tmp_path: Path) -> None:
     script = tmp_path / "step.py"
     step = json.dumps({"phase": "score", "done": 1, "total": 2})
@@ -190,7 +160,7 @@ def test_a_process_tells_its_steps_and_a_failed_one_its_last_words(tmp_path: Pat
 
 def test_a_name_of_a_cell_chooses_it_alone_and_the_beginning_of_names_all() -> None:
     def names(*given: str) -> list[str]:
-        return [cell.name for cell in chosen_cells(given)]
+        return [cell.name for cell in chosen_cells(cells(), given, always="model")]
 
     assert names(f"tuned.{COMPETED}") == ["model", f"tuned.{COMPETED}"]
     assert len(names(f"tuned.{COMPETED}.")) == 1 + len(METHODS_MEASURED)
