@@ -15,6 +15,7 @@ from modelmill_client import Modelmill
 from modelmill_data_prep.domain.blocks import SourceRow
 from modelmill_data_prep.domain.dataset_plan import plan_dataset
 from modelmill_data_prep.domain.mapping.map_block import map_block
+from modelmill_job_index.job_estimates import StepEstimate
 from modelmill_recipes.estimate import RecipeEstimates, Workload
 from modelmill_recipes.local_rows import LocalRows, UnreadHereError
 from modelmill_recipes.past_jobs import PastJobs
@@ -196,6 +197,25 @@ def test_memory_without_earlier_trainings_is_what_the_trainer_admits_a_run_by(
     past = past_of("mv-other", test_rows=10)
     found = RecipeEstimates(recipe, work, past, cores=2).training()
     assert found.memory_bytes == needed_memory(method, work.base_bytes)
+
+
+def test_a_pruned_base_is_taught_by_the_whole_one(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(lines_of(ROWS))
+    work = Workload(SplitRows(80, 10), 50.0, 1_000_000, "mv-b")
+    past = past_of("mv-other", test_rows=10)
+
+    def found(sections: str) -> StepEstimate:
+        recipe = recipe_of(tmp_path, "a.jsonl", sections)
+        return RecipeEstimates(recipe, work, past, cores=2).training()
+
+    once = "hyperparameters: {epochs: 1}"
+    alone = found(f"training: {{training_method: full, {once}}}\n")
+    taught = found(f"pruning: {{mlp: 0.5}}\ntraining: {{{once}}}\n")
+
+    # 80 rows that the teacher reads, and 10 that it answers.
+    seconds = (80 * 2 + 10 * 6) * 50 * 500_000 / 300e9
+    assert taught.seconds == pytest.approx((alone.seconds or 0.0) + seconds)
+    assert taught.memory_bytes == (alone.memory_bytes or 0) + 2 * work.base_bytes
 
 
 ALL_MEASURES = "evaluation: {}\n"

@@ -79,6 +79,19 @@ async def test_without_earlier_trainings_time_is_by_the_rule(house: House):
     }
 
 
+async def test_a_teacher_reads_every_row_and_answers_the_test_rows(
+    house: House, size: SizeFineTuningJobResponse
+):
+    alone = (await estimated(house.http(tenant="taught")))["seconds"]
+    size.teacher_bytes = size.base_bytes
+
+    found = await estimated(house.http(tenant="taught"))
+
+    # 160 rows of 50 tokens at 2 * 1e6 operations, and 10 answers at three times as many.
+    teacher = (160 * 50 * 2 + 10 * 50 * 6) * 1e6 / 300e9
+    assert found["seconds"] == pytest.approx(alone + teacher)
+
+
 async def test_time_and_memory_are_those_of_earlier_trainings_of_the_same_sort(house: House):
     client = house.http(tenant="earlier")
     job_id = await succeeded(house, "earlier")

@@ -91,6 +91,7 @@ async def test_texts_of_a_teacher_are_sized_beside_the_rows(trainer: Any, toy_ro
     tokens = tokens_of(trainer.root / "base-tiny", rows) + 10 * TEACHER_TEXT_TOKENS
     assert found.row_visits == 2 * 50
     assert found.row_tokens == pytest.approx(tokens / 50)
+    assert found.teacher_bytes == found.base_bytes > 0
 
 
 async def test_tokens_are_those_of_the_token_files_where_these_are_of_the_base(

@@ -5,7 +5,7 @@ size of the weights, at `FLOPS_OF_A_CORE`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -107,6 +107,9 @@ class PlannedTraining:
     trains_all_weights: bool
     needed_memory_bytes: int
     """What a run is admitted by."""
+    teacher_bytes: int = 0
+    """Of a teacher at 16 bits a weight, which reads every row that is learned, and answers the
+    test rows; 0 without one."""
 
 
 def estimate_training(
@@ -124,8 +127,12 @@ def estimate_training(
     tokens = round(planned.row_visits * row_tokens)
     flops = FULL_FLOPS if planned.trains_all_weights else FROZEN_FLOPS
     speed = earlier.figure("tokens_per_second") or by_rule.tokens_per_second(flops)
-    steps = (tokens + planned.trial_visits * row_tokens) / speed
-    seconds = steps + _around(planned.test_rows, row_tokens, earlier, by_rule)
+    learned = tokens + planned.trial_visits * row_tokens
+    seconds = learned / speed + _around(planned.test_rows, row_tokens, earlier, by_rule)
+    if planned.teacher_bytes and not earlier.seconds:
+        teacher = replace(by_rule, weight_bytes=planned.teacher_bytes)
+        seconds += learned / teacher.tokens_per_second(READ_FLOPS)
+        seconds += teacher.answering_seconds(planned.test_rows * row_tokens)
     return StepEstimate(planned.rows, tokens, memory, seconds, earlier.basis)
 
 

@@ -18,7 +18,7 @@ from modelmill_job_index.job_estimates import (
 )
 
 from modelmill_recipes.past_jobs import PastJobs
-from modelmill_recipes.recipe import Recipe
+from modelmill_recipes.recipe import DISTILLATION, Recipe
 from modelmill_recipes.row_conversation import RowConversation
 from modelmill_recipes.survey_rows import SplitRows
 from modelmill_recipes.training_size import hyper_parameters, training_size
@@ -92,10 +92,12 @@ class RecipeEstimates:
             method=f"TRAINING_METHOD_{method.upper()}",
             objective=f"TRAINING_OBJECTIVE_{self._objective().upper()}",
         )
-        size = training_size(
-            hyper_parameters(self._recipe), work.rows.train, work.row_tokens or 0.0
-        )
-        copies = FULL_COPIES if method == "full" else FROZEN_COPIES
+        given = hyper_parameters(self._recipe)
+        rows = work.rows.train + int(given.get("teacher_texts", 0))
+        size = training_size(given, rows, work.row_tokens or 0.0)
+        # A teacher is most often as large as the base.
+        taught = self._objective() == DISTILLATION
+        copies = (FULL_COPIES if method == "full" else FROZEN_COPIES) + taught * FROZEN_COPIES
         planned = PlannedTraining(
             rows=work.rows.train,
             test_rows=work.rows.test if training.get("evaluate", True) else 0,
@@ -104,6 +106,7 @@ class RecipeEstimates:
             trial_visits=size.trial_visits,
             trains_all_weights=method == "full",
             needed_memory_bytes=LIBRARIES_BYTES + copies * work.base_bytes,
+            teacher_bytes=taught * work.base_bytes,
         )
         return estimate_training(planned, earlier, self._by_rule)
 

@@ -64,6 +64,8 @@ class CheckedTraining:
     """Training rows; None while a job makes them."""
     needs: MachineSize
     """What a worker must have."""
+    teacher_bytes: int = 0
+    """Of a teacher whose logits are learned; 0 without one."""
 
 
 class Teachers:
@@ -174,9 +176,10 @@ class CheckTrainingSpec:
             raise NotFoundError("; ".join(missing))
         decided = decided_spec(wanted, choices)
         write_distribution(decided, distribution)
-        needs = training_needs(choices, base.size_bytes, teacher.size_bytes if teacher else 0)
+        teacher_bytes = teacher.size_bytes if teacher else 0
+        needs = training_needs(choices, base.size_bytes, teacher_bytes)
         needs = divided_needs(needs, distribution, on_cluster=self._on_cluster)
-        return CheckedTraining(decided, choices, distribution, base, dataset, needs)
+        return CheckedTraining(decided, choices, distribution, base, dataset, needs, teacher_bytes)
 
     async def _model(
         self, tenant: str, version_id: str, role: str, errors: list[str], missing: list[str]

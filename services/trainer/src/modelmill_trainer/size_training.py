@@ -49,6 +49,8 @@ class SizedTraining:
 
     spec: TrainSpec
     base_bytes: int
+    teacher_bytes: int
+    """Of a teacher whose logits are learned; 0 without one."""
     needs: MachineSize
     worker: MachineSize
     """As far as this process knows."""
@@ -80,7 +82,12 @@ class SizeTraining:
         """Size it; raises as `CheckTrainingSpec`."""
         checked = await self._check(tenant, spec)
         sized = SizedTraining(
-            checked.spec, checked.base.size_bytes, checked.needs, self._machine, notes=_notes(spec)
+            checked.spec,
+            checked.base.size_bytes,
+            checked.teacher_bytes,
+            checked.needs,
+            self._machine,
+            notes=_notes(spec),
         )
         if checked.dataset is None:
             sized.notes.append(NO_DATASET)

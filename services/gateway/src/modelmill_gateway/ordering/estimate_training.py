@@ -131,5 +131,6 @@ def _step(
         trial_visits=sized.trial_row_visits,
         trains_all_weights=sized.spec.method == TRAINING_METHOD_FULL,
         needed_memory_bytes=sized.needs.memory_bytes,
+        teacher_bytes=sized.teacher_bytes,
     )
     return estimate_training(planned, earlier, RuleSpeed(worker.cpus or 1, sized.base_bytes))

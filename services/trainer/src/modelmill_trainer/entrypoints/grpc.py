@@ -155,6 +155,7 @@ def _size_message(sized: SizedTraining) -> pb.SizeFineTuningJobResponse:
         train_rows=sized.train_rows,
         test_rows=sized.test_rows,
         base_bytes=sized.base_bytes,
+        teacher_bytes=sized.teacher_bytes,
         needs=as_resources(sized.needs),
         worker=as_resources(sized.worker),
         notes=[note.text for note in sized.notes],

@@ -237,6 +237,7 @@ class SizeFineTuningJobResponse(_message.Message):
     WORKER_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
     NOTE_CODES_FIELD_NUMBER: _builtins.int
+    TEACHER_BYTES_FIELD_NUMBER: _builtins.int
     train_rows: _builtins.int
     """Rows of the train split; absent while the dataset is not ready."""
     test_rows: _builtins.int
@@ -253,6 +254,8 @@ class SizeFineTuningJobResponse(_message.Message):
     """Rows of short runs before them, which search the learning rate."""
     base_bytes: _builtins.int
     """Bytes of the base."""
+    teacher_bytes: _builtins.int
+    """Bytes of a teacher whose logits are learned, which reads every row beside the base; 0 without one."""
     @_builtins.property
     def spec(self) -> Global___TrainSpec:
         """The spec as it would be recorded."""
@@ -289,10 +292,11 @@ class SizeFineTuningJobResponse(_message.Message):
         worker: _job_pb2.Resources | None = ...,
         notes: _abc.Iterable[_builtins.str] | None = ...,
         note_codes: _abc.Iterable[_builtins.str] | None = ...,
+        teacher_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_row_tokens", b"_row_tokens", "_train_rows", b"_train_rows", "batch_size", b"batch_size", "epochs", b"epochs", "needs", b"needs", "row_tokens", b"row_tokens", "spec", b"spec", "train_rows", b"train_rows", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_row_tokens", b"_row_tokens", "_train_rows", b"_train_rows", "base_bytes", b"base_bytes", "batch_size", b"batch_size", "epochs", b"epochs", "needs", b"needs", "note_codes", b"note_codes", "notes", b"notes", "row_tokens", b"row_tokens", "row_visits", b"row_visits", "spec", b"spec", "test_rows", b"test_rows", "train_rows", b"train_rows", "trial_row_visits", b"trial_row_visits", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size", "_epochs", b"_epochs", "_row_tokens", b"_row_tokens", "_train_rows", b"_train_rows", "base_bytes", b"base_bytes", "batch_size", b"batch_size", "epochs", b"epochs", "needs", b"needs", "note_codes", b"note_codes", "notes", b"notes", "row_tokens", b"row_tokens", "row_visits", b"row_visits", "spec", b"spec", "teacher_bytes", b"teacher_bytes", "test_rows", b"test_rows", "train_rows", b"train_rows", "trial_row_visits", b"trial_row_visits", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
     _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
