@@ -143,16 +143,28 @@ TAR = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
+class UndocumentedRouteError(LookupError):
+    """Routes of the table that no operation describes."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(
+            f"undocumented: {', '.join(names)}. Describe each in OPERATIONS of "
+            "entrypoints/document/operations.py"
+        )
+
+
 @cache
-def openapi_document() -> dict[str, Any]:
+def openapi_document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
     """OpenAPI 3.1 of every route in the table, the same for all gateways of a process.
 
     Raises:
-        KeyError: a route of the table has no operation.
+        UndocumentedRouteError: Routes have no operation.
     """
+    if undocumented := [route.name for route in routes if route.name not in OPERATIONS]:
+        raise UndocumentedRouteError(undocumented)
     paths: dict[str, dict[str, Any]] = {}
     schemas = _schemas()
-    for route in ROUTES:
+    for route in routes:
         operation = _operation(route, OPERATIONS[route.name], schemas)
         paths.setdefault(route.template, {})[route.method.lower()] = operation
     return {
