@@ -99,23 +99,43 @@ TOOLS: dict[str, Callable[[str, Samples, str], Callable[[], Any]]] = {
 
 
 @torch.inference_mode()
-def scores_of(model: Any, prompt: list[int], choices: Samples) -> list[float]:
-    """Summed log-likelihood of each choice; the prompt is read once for all."""
-    longest = max(map(len, choices))
-    wanted = torch.tensor([choice + [0] * (longest - len(choice)) for choice in choices])
+def best_and_answer(
+    model: Any, prompt: list[int], choices: Samples, answer: int
+) -> tuple[int, float]:
+    """The likeliest choice, and the summed log-likelihood of the right one.
+
+    The prompt is read once. A choice is at most as likely as its first token, so one whose first
+    token is less likely than some whole choice is not read.
+    """
     read = model(torch.tensor([prompt]), use_cache=True, logits_to_keep=1)
-    logits = read.logits.expand(len(choices), -1, -1)
-    if longest > 1:
-        cache = read.past_key_values
-        cache.batch_repeat_interleave(len(choices))
-        more = model(wanted[:, :-1], past_key_values=cache, use_cache=True).logits
-        logits = torch.cat([logits, more], dim=1)
-    likely = torch.log_softmax(logits.float(), -1)
-    chosen = likely.gather(-1, wanted[..., None])[..., 0]
-    lengths = torch.tensor([len(choice) for choice in choices])
-    is_chosen = torch.arange(longest)[None] < lengths[:, None]
-    scores: list[float] = (chosen * is_chosen).sum(-1).tolist()
-    return scores
+    likely = torch.log_softmax(read.logits[0, -1].float(), -1)
+    firsts: list[float] = [likely[choice[0]].item() for choice in choices]
+    whole: dict[int, float] = {}
+    asked = {answer, firsts.index(max(firsts))}
+    while asked:
+        numbers = sorted(asked)
+        rests = _rests(model, read.past_key_values, [choices[number] for number in numbers])
+        for number, rest in zip(numbers, rests, strict=True):
+            whole[number] = firsts[number] + rest
+        best = max(whole, key=whole.__getitem__)
+        asked = {number for number, first in enumerate(firsts) if first > whole[best]} - {*whole}
+    return best, whole[answer]
+
+
+def _rests(model: Any, prompt: Any, choices: Samples) -> list[float]:
+    """Log-likelihood of each choice after its first token, by the cache of the prompt."""
+    longest = max(map(len, choices))
+    if longest == 1:
+        return [0.0] * len(choices)
+    wanted = torch.tensor([choice + [0] * (longest - len(choice)) for choice in choices])
+    cache = copy.deepcopy(prompt)
+    cache.batch_repeat_interleave(len(choices))
+    logits = model(wanted[:, :-1], past_key_values=cache, use_cache=True).logits
+    likely = torch.log_softmax(logits.float(), -1).gather(-1, wanted[:, 1:, None])[..., 0]
+    lengths = torch.tensor([len(choice) - 1 for choice in choices])
+    is_chosen = torch.arange(longest - 1)[None] < lengths[:, None]
+    rests: list[float] = (likely * is_chosen).sum(-1).tolist()
+    return rests
 
 
 def main(tool: str, folder: str, questions: str, out: str, result: str) -> None:
@@ -125,9 +145,9 @@ def main(tool: str, folder: str, questions: str, out: str, result: str) -> None:
     seconds = perf_counter() - started
     model, correct, labels = read(), [], []
     for row in content["rows"]:
-        scores = scores_of(model, row["prompt"], content["choices"])
-        correct.append(scores.index(max(scores)) == row["answer"])
-        labels.append(scores[row["answer"]])
+        best, label = best_and_answer(model, row["prompt"], content["choices"], row["answer"])
+        correct.append(best == row["answer"])
+        labels.append(label)
         say("score", len(correct), len(content["rows"]))
     size = sum(path.stat().st_size for path in Path(out).glob("*.safetensors"))
     found = {"seconds": seconds, "bytes": size, "correct": correct, "labels": labels}
