@@ -140,6 +140,15 @@ async def test_a_field_that_belongs_one_level_deeper_is_named_with_its_path(
     assert f"{given}: unknown field. Did you mean {meant!r}?" in said
 
 
+async def test_a_field_that_is_like_no_other_is_told_with_all_where_they_are_few(house: House):
+    body = {"name": "a", "file_id": "file-1", "mapping": {}, "split": {"test": 0.2}}
+    answer = await house.http().post("/v1/datasets", json=body)
+
+    [said] = [it for it in answer.json()["error"]["errors"] if it.startswith("split: ")]
+    assert said.startswith("split: unknown field. There are priority, ")
+    assert " shares, " in said
+
+
 async def test_head_is_answered_as_get_without_the_body(house: House):
     client = house.http()
     for path, status in (("/v1/models", 200), ("/v1/models/gpt-9", 404), ("/healthz", 200)):

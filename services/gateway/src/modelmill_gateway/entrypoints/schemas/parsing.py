@@ -23,6 +23,8 @@ Many = Annotated[list[ItemT], Field(fail_fast=True)]
 """A list of any length, of which the first wrong item is told: a body has room for a million."""
 MOST_ERRORS = 200
 """That are listed. To write down as many as a body has room for takes seconds."""
+MOST_LISTED = 20
+"""Fields that are few enough to name them all."""
 
 
 def as_list(texts: Any) -> Any:
@@ -131,8 +133,11 @@ def parse_fields(fields: Mapping[str, Any], kind: type[ModelT]) -> ModelT:
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:
-    """What is said of a field that is none, with the one that may be meant."""
-    return f"{name}: unknown field.{did_you_mean(name, known) or ' /docs names those there are'}"
+    """What is said of a field that is none, with the one that may be meant, or with all if few."""
+    fields = [*known]
+    listed = f" There are {', '.join(fields)}" if 0 < len(fields) <= MOST_LISTED else ""
+    meant = did_you_mean(name, fields) or listed or " /docs names those there are"
+    return f"{name}: unknown field.{meant}"
 
 
 def _fields_at(kind: Any, places: Sequence[int | str]) -> list[str]:
