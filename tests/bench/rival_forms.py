@@ -96,10 +96,12 @@ async def _olive(rival: FormRival, model: FormsModel, folder: Path, told: Told) 
     out, plan, command = folder / "out", folder / "plan", (str(rival.environment / "bin/olive"),)
     arguments = ("--model_name_or_path", str(model.merged), "--precision", "int4")
     device = ("--device", "cpu", "--provider", "CPUExecutionProvider")
-    planned = ("--dry_run", "--output_path", str(plan))
-    await run_steps("optimize", (*arguments, *device, *planned), told, command, OFFLINE)
+    dry_run = ("--dry_run", "--output_path", str(plan))
+    await run_steps("optimize", (*arguments, *device, *dry_run), told, command, OFFLINE)
     config = folder / "config.json"
-    config.write_text(json.dumps(_with_rows(json.loads((plan / "config.json").read_text()), model)))
+    planned = json.loads((plan / "config.json").read_text())
+    own = {"no_artifacts": False, "cache_dir": str(folder / "cache")}
+    config.write_text(json.dumps(_with_rows(planned, model) | own))
 
     async def scored() -> dict[str, Any]:
         found = sorted(out.rglob("genai_config.json"))
