@@ -1,10 +1,15 @@
-"""review.*: what attackers found.
+"""review.*: what users and attackers found who had not written the parts.
 
     python -m tests.bench.review [--only GROUP ...] [--keep]
 
 - `review.attacks`: attacks that were tried, run or read; `review.attacks.SEVERITY`: findings of
   each severity that are left, over those before, by the ledger of deploy/bench/attacks.yaml, which
   people wrote. The goal is 0 above low.
+- `review.journey.NAME`: blocking points that are left on a user's way, over those found, by the
+  ledger of deploy/bench/journeys.yaml; the goal is 0. `review.journey.NAME.minutes`: to the first
+  success, of who walked it last. `review.journey.NAME.findings`: what is left of all findings.
+- `review.figures.CHANGE`: kept figures beside those of release 0.1.0: improved, unchanged, worse,
+  not renewed or new. The goal is 0 worse; each that is stands in the note.
 
 `--keep` writes deploy/bench/review.json.
 """
@@ -17,18 +22,32 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tests.bench.figures import Entry
+from tests.bench.kept_changes import (
+    FIRST_RELEASE,
+    IMPROVED,
+    NEW,
+    NOT_RENEWED,
+    UNCHANGED,
+    WORSE,
+    changes,
+    figures_at,
+    figures_now,
+)
 from tests.bench.kept_entries import run_groups
 
 RESULT = Path("deploy/bench/review.json")
 ATTACKS = Path("deploy/bench/attacks.yaml")
 SEVERITIES = ("critical", "high", "medium", "low")
+JOURNEYS = Path("deploy/bench/journeys.yaml")
+BLOCKING = "blocking"
+MINDED = (BLOCKING, "bad", "small")
 NONE = "none"
 ALLOWED = "low"
 
 
 def attack_entries() -> list[Entry]:
     """Of the ledger."""
-    ledger = YAML(typ="safe").load(ATTACKS.read_text(encoding="utf-8"))
+    ledger = _ledger(ATTACKS)
     tried = ledger["attacks"]
     findings = ledger["findings"]
     before, after = (Counter(one[when] for one in findings) for when in ("before", "after"))
@@ -62,5 +81,69 @@ def _left(
     )
 
 
+def journey_entries() -> list[Entry]:
+    """Of the ledger of journeys, three each."""
+    return [entry for one in _ledger(JOURNEYS)["journeys"] for entry in walked(one)]
+
+
+def walked(journey: dict[str, Any]) -> list[Entry]:
+    """What a journey found, and what is left of it.
+
+    Raises:
+        ValueError: A severity that is none.
+    """
+    findings = journey["findings"]
+    found, left = (Counter(one[when] for one in findings) for when in ("before", "after"))
+    if unknown := {*found, *left} - {*MINDED, NONE}:
+        raise ValueError(f"{JOURNEYS}: {journey['name']}: unknown severities {sorted(unknown)}")
+    name, walks = f"review.journey.{journey['name']}", journey["minutes"]
+    words = ", ".join(f"{found[one]} {one}, {left[one]} left" for one in MINDED)
+    blocking, all_left = left[BLOCKING] / max(found[BLOCKING], 1), len(findings) - left[NONE]
+    share = all_left / max(len(findings), 1)
+    longer = walks[-1] / walks[0]
+    return [
+        Entry(
+            *(name, left[BLOCKING], "blocking points left", f"{found[BLOCKING]} before", blocking),
+            *("0", left[BLOCKING] == 0, (blocking, blocking), journey["who"]),
+        ),
+        Entry(
+            *(f"{name}.minutes", walks[-1], "minutes", f"{walks[0]} of the first walk", longer),
+            *("", None, (longer, longer), f"{journey['success']}; {len(walks)} walks"),
+        ),
+        Entry(
+            *(f"{name}.findings", all_left, "findings left", f"{len(findings)} before", share),
+            *("", None, (share, share), words),
+        ),
+    ]
+
+
+def figure_entries() -> list[Entry]:
+    """Of all kept figures."""
+    found = changes(figures_at(FIRST_RELEASE), figures_now())
+    entries = []
+    for change in (IMPROVED, UNCHANGED, WORSE, NOT_RENEWED, NEW):
+        names = sorted(name for name, one in found.items() if one == change)
+        share, is_bounded = len(names) / len(found), change == WORSE
+        entries.append(
+            Entry(
+                *(f"review.figures.{change.replace(' ', '_')}", len(names), "kept figures"),
+                *(f"{len(found)} in all", share, "0" if is_bounded else ""),
+                *(not names if is_bounded else None, (share, share)),
+                ", ".join(names) if is_bounded and names else "",
+            )
+        )
+    return entries
+
+
+def _ledger(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    return content
+
+
 if __name__ == "__main__":
-    sys.exit(run_groups("tests.bench.review", {"attacks": attack_entries}, RESULT))
+    groups = {
+        "attacks": attack_entries,
+        "journeys": journey_entries,
+        "figures": figure_entries,
+    }
+    sys.exit(run_groups("tests.bench.review", groups, RESULT))

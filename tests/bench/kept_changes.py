@@ -1,0 +1,72 @@
+"""Kept figures beside those of an earlier commit: which were measured again, and how they moved."""
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+KEPT = "deploy/bench"
+FIRST_RELEASE = "fb3fd89f692c78708c4ca73a827db70dc86f7b25"
+"""0.1.0."""
+Figures = Mapping[str, Mapping[str, Any]]
+NEW, NOT_RENEWED = "new", "not renewed"
+IMPROVED, UNCHANGED, WORSE = "improved", "unchanged", "worse"
+LESS_IS_BETTER = ("ratio <=", "upper bound <=")
+MORE_IS_BETTER = ("ratio >=",)
+
+
+def figures_now() -> Figures:
+    """Of the working tree, by id."""
+    files = sorted(Path(KEPT).rglob("*.json"))
+    return _by_id(path.read_text(encoding="utf-8") for path in files)
+
+
+def figures_at(commit: str) -> Figures:
+    """Of a commit, by id.
+
+    Raises:
+        subprocess.CalledProcessError: There is no such commit here.
+    """
+    names = _git("ls-tree", "-r", "--name-only", commit, KEPT).splitlines()
+    return _by_id(_git("show", f"{commit}:{name}") for name in names if name.endswith(".json"))
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout
+
+
+def _by_id(texts: Iterable[str]) -> Figures:
+    files = [json.loads(text) for text in texts]
+    return {
+        one["id"]: {"commit": content["commit"], **one}
+        for content in files
+        for one in content.get("entries", ())
+    }
+
+
+def changes(before: Figures, now: Figures) -> dict[str, str]:
+    """What became of each figure that there is now, by id."""
+    return {name: _change(before.get(name), one) for name, one in now.items()}
+
+
+def _change(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:
+    """A goal that is met or missed anew decides; else intervals of the ratio that do not touch."""
+    if before is None:
+        return NEW
+    if before["commit"] == now["commit"]:
+        return NOT_RENEWED
+    if before["met"] != now["met"] and None not in (before["met"], now["met"]):
+        return IMPROVED if now["met"] else WORSE
+    sign = _sign(now["goal"])
+    if sign and before["goal"] == now["goal"] and before["against"] == now["against"]:
+        (low, high), (former_low, former_high) = now["ci95"], before["ci95"]
+        if low > former_high or high < former_low:
+            return IMPROVED if (low > former_high) == (sign > 0) else WORSE
+    return UNCHANGED
+
+
+def _sign(goal: str) -> int:
+    if goal.startswith(MORE_IS_BETTER):
+        return 1
+    return -1 if goal.startswith(LESS_IS_BETTER) else 0
