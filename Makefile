@@ -53,6 +53,7 @@ $(VENV)/installed: constraints.txt deploy/bootstrap.txt $(OWN)
 
 hooks: ## Run `make lint` before each commit of this clone
 	@git config core.hooksPath .githooks
+	@echo "make lint now runs before each commit of this clone"
 
 demo: install ## Raw rows to a served, guarded model: the whole loop on this machine
 	@$(BIN)/mill demo
@@ -100,13 +101,15 @@ fmt: install ## Format and sort imports
 	$(BIN)/ruff format .
 
 proto: install ## Generate libs/contracts from proto/
-	rm -rf libs/contracts/src/modelmill
-	$(BIN)/python -m grpc_tools.protoc -I proto \
+	@# Beside the old ones, which stay where a proto has an error.
+	@rm -rf build/contracts && mkdir -p build/contracts
+	@$(BIN)/python -m grpc_tools.protoc -I proto \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-		--python_out=libs/contracts/src --grpc_python_out=libs/contracts/src \
-		--mypy_out=quiet:libs/contracts/src --mypy_grpc_out=quiet:libs/contracts/src $(PROTOS)
-	$(BIN)/python -m grpc_tools.protoc -I proto --include_source_info --descriptor_set_out=/dev/stdout $(PROTOS) \
-		| $(BIN)/python proto/comments.py > libs/contracts/src/modelmill/comments.json
+		--python_out=build/contracts --grpc_python_out=build/contracts \
+		--mypy_out=quiet:build/contracts --mypy_grpc_out=quiet:build/contracts $(PROTOS)
+	@$(BIN)/python -m grpc_tools.protoc -I proto --include_source_info --descriptor_set_out=/dev/stdout $(PROTOS) \
+		| $(BIN)/python proto/comments.py > build/contracts/modelmill/comments.json
+	@rm -rf libs/contracts/src/modelmill && mv build/contracts/modelmill libs/contracts/src/modelmill
 
 recipe-schema: install ## Generate the JSON Schema of recipes from the gateway's document
 	@$(BIN)/python libs/recipes/tools/make_schema.py
