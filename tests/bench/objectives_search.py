@@ -68,20 +68,18 @@ class TableWorkshop:
 
 def whole_points(table: Mapping[str, Row], load: Load) -> list[Point]:
     """Every candidate by all of its repeats."""
-    return [
-        Point(
-            form,
-            figures_of(
-                row.repeats,
-                load,
-                size_mb=row.built.size_bytes / BYTES_PER_MB,
-                price_per_hour=PRICE_PER_HOUR,
-            ),
-            row.built.loss,
-            row.built.agreement,
-        )
-        for form, row in table.items()
-    ]
+    return [whole_point(row, load) for row in table.values()]
+
+
+def whole_point(row: Row, load: Load) -> Point:
+    """A candidate by all of the row's repeats."""
+    figures = figures_of(
+        row.repeats,
+        load,
+        size_mb=row.built.size_bytes / BYTES_PER_MB,
+        price_per_hour=PRICE_PER_HOUR,
+    )
+    return Point(row.form, figures, row.built.loss, row.built.agreement)
 
 
 def generated(points: Sequence[Point]) -> list[MeasuredObjective]:
@@ -127,16 +125,21 @@ class Found:
     report: SearchReport | None
     """None where it was refused before any work."""
     seconds: float
+    chosen: Figure | None = None
+    """What the search says of the point that it chose."""
+    again: Figure | None = None
+    """What the rounds that it did not see say of it."""
 
 
 async def searched(
     table: Mapping[str, Row],
+    unseen: Mapping[str, Row],
     objective: MeasuredObjective,
     weights: WeightCounts,
     load: Load,
     earlier: Sequence[EarlierPoint],
 ) -> Found:
-    """A search on the table, without a limit of time."""
+    """A search on the table, without a limit of time; the unseen rows measure its choice again."""
     if infeasible(objective, load, weights, PRICE_PER_HOUR):
         return Found("infeasible", None, 0.0)
     workshop = TableWorkshop(table)
@@ -152,7 +155,15 @@ async def searched(
         earlier=tuple(earlier),
     )
     report = await SearchForms(workshop)(order)
-    return Found(report.verdict.word, report, workshop.seconds)
+    chosen: Point = report.verdict.chosen
+    again = whole_point(unseen[chosen.form], load)
+    return Found(
+        report.verdict.word,
+        report,
+        workshop.seconds,
+        chosen.figures[objective.name],
+        again.figures[objective.name],
+    )
 
 
 def is_exact(objective: MeasuredObjective) -> bool:

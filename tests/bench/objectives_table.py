@@ -1,13 +1,17 @@
-"""Every candidate of one model, built once and measured again and again: the table of `objectives`.
+"""Every candidate of one model, built once and measured in rounds: the table of `objectives`.
+
+A round measures each candidate once, so that a change of the machine's speed meets all alike.
 
 A candidate that was built or a repeat that was measured before is read from the work folder.
 """
 
 import json
+import random
 import shutil
+import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,33 +57,53 @@ class Row:
     form: str
     built: Built
     build_seconds: float
-    repeats: tuple[LoadRepeat, ...]
-    repeat_seconds: tuple[float, ...]
+    repeats: tuple[LoadRepeat, ...] = ()
+    """By round; each in a process of its own."""
+    repeat_seconds: tuple[float, ...] = ()
+
+    def of_rounds(self, rounds: Sequence[int]) -> "Row":
+        """The same candidate, as if only these had been measured."""
+        return replace(
+            self,
+            repeats=tuple(self.repeats[number] for number in rounds),
+            repeat_seconds=tuple(self.repeat_seconds[number] for number in rounds),
+        )
 
 
-async def measured_table(subject: Subject, repeats: int) -> dict[str, Row]:
+async def measured_table(subject: Subject, rounds: int) -> dict[str, Row]:
     """All candidates that can be built; the others are said and left out."""
     table = {}
     for form in (SOURCE, *subject.forms):
         try:
-            table[form] = await _row(subject, form, repeats)
+            table[form] = Row(form, *await _built(subject, form))
         except WorkerFailedError as error:
             print(f"{form}: {str(error).splitlines()[0][:300]}")
             continue
-        print(f"{form}: built in {table[form].build_seconds:.0f} s")
+        print(f"{form}: built in {table[form].build_seconds:.0f} s", flush=True)
+    for number in range(rounds):
+        for form, row in table.items():
+            table[form] = await _with_repeat(subject, row, number)
+        print(f"round {number + 1} of {rounds}", flush=True)
     return table
 
 
-async def fresh_repeat(subject: Subject, form: str, number: int) -> LoadRepeat:
-    """One more repeat, of a number that the table does not have."""
-    found, _ = await _repeat(subject, form, number)
-    return found
+def halves(table: Mapping[str, Row], drawn: random.Random) -> tuple[dict[str, Row], dict[str, Row]]:
+    """The table of half of the rounds, which chance chose, and that of the others."""
+    rounds = list(range(min(len(row.repeats) for row in table.values())))
+    drawn.shuffle(rounds)
+    middle = len(rounds) // 2
+    one, other = rounds[:middle], rounds[middle:]
+    return (
+        {form: row.of_rounds(one) for form, row in table.items()},
+        {form: row.of_rounds(other) for form, row in table.items()},
+    )
 
 
-async def _row(subject: Subject, form: str, repeats: int) -> Row:
-    built, seconds = await _built(subject, form)
-    found = [await _repeat(subject, form, number) for number in range(repeats)]
-    return Row(form, built, seconds, tuple(it for it, _ in found), tuple(it for _, it in found))
+async def _with_repeat(subject: Subject, row: Row, number: int) -> Row:
+    found, seconds = await _repeat(subject, row.form, number)
+    return replace(
+        row, repeats=(*row.repeats, found), repeat_seconds=(*row.repeat_seconds, seconds)
+    )
 
 
 async def _built(subject: Subject, form: str) -> tuple[Built, float]:
@@ -144,4 +168,4 @@ async def _repeat(subject: Subject, form: str, number: int) -> tuple[LoadRepeat,
 
 def seconds_of(rows: Sequence[Row], repeats: int) -> float:
     """What an exhaustive search takes that measures each candidate so often."""
-    return sum(row.build_seconds + sum(row.repeat_seconds[:repeats]) for row in rows)
+    return sum(row.build_seconds + repeats * statistics.mean(row.repeat_seconds) for row in rows)
