@@ -26,8 +26,13 @@ def figures_at(commit: str) -> Figures:
     """Of a commit, by id.
 
     Raises:
-        subprocess.CalledProcessError: There is no such commit here.
+        SystemExit: This clone has no such commit.
     """
+    try:
+        _git("cat-file", "-e", f"{commit}^{{commit}}")
+    except subprocess.CalledProcessError as error:
+        remedy = "fetch the whole history: git fetch --unshallow"
+        raise SystemExit(f"commit {commit[:12]} is not in this clone; {remedy}") from error
     names = _git("ls-tree", "-r", "--name-only", commit, KEPT).splitlines()
     return _by_id(_git("show", f"{commit}:{name}") for name in names if name.endswith(".json"))
 

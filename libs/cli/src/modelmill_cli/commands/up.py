@@ -130,12 +130,14 @@ async def _run(
         without = ", ".join(missing)
         console.print(f"serving only, without {without}. {HOW_TO_INSTALL}", markup=False)
     console.print(f"starting on {state.path} ({log_file} has the logs) ...", soft_wrap=True)
-    async with logged_stack(state, options, log_file, line_printer(console)) as stack:
-        ready.set()
-        console.print(
-            f"ready: {stack.runtime.http_url}   (`mill token` makes a token, `mill chat` talks)"
-        )
-        await asyncio.Event().wait()  # it ends by Ctrl-C, or as the stack fails
+    with console.status("waiting for the broker and the services") as waiting:
+        async with logged_stack(state, options, log_file, line_printer(console)) as stack:
+            waiting.stop()
+            ready.set()
+            console.print(
+                f"ready: {stack.runtime.http_url}   (`mill token` makes a token, `mill chat` talks)"
+            )
+            await asyncio.Event().wait()  # it ends by Ctrl-C, or as the stack fails
 
 
 def line_printer(console: Console) -> Callable[[str, str], None]:
