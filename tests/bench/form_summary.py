@@ -16,10 +16,7 @@ SHOWN = {
     "bf16": ("openvino", "bf16"),
     "openvino-int8": ("openvino", "`openvino-int8`"),
     "openvino-int4": ("openvino", "`openvino-int4`"),
-    "openvino-int4.compensation-.8": (
-        "openvino",
-        "the same, a fifth of the layers int8; not offered",
-    ),
+    "openvino-int4.compensation": ("openvino", "the same, all layers int4; not offered"),
     "onnx-int8": ("onnx", "`onnx-int8`"),
     "onnx-int4": ("onnx", "`onnx-int4`"),
 }

@@ -83,7 +83,7 @@ SERVED = (
 
 
 MANY_IN_FLIGHT = (
-    *(BF16, "openvino-int8", COMPETED, f"{COMPETED}.compensation-.8"),
+    *(BF16, "openvino-int8", COMPETED, f"{COMPETED}.compensation"),
     *("onnx-int8", "onnx-int4"),
 )
 """What is served with several requests in flight: methods of the same shapes have the same speed,

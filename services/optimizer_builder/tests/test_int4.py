@@ -53,6 +53,7 @@ def test_the_layers_have_int4_weights_and_the_embedding_int8(
     assert set(types) <= {"u4", "u8", "i64", "f32", "f16", "i32"}, types
     assert types["u4"] > types["u8"] > 0
     assert found[model]["method"]["group_size"] == 32
+    assert found[model]["method"]["ratio"] == 0.8
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -71,9 +71,9 @@ def test_without_rows_general_text_decides() -> None:
 
 
 def test_better_weights_that_are_too_large_do_not_win_unless_none_is_small() -> None:
-    large = trial("large", judged(answers=-0.5, texts=-2.0), weights_bytes=368)
-    small = trial("small", judged(answers=-0.9, texts=-2.5), weights_bytes=334)
-    larger = trial("larger", judged(answers=-0.9, texts=-2.5), weights_bytes=400)
+    large = trial("large", judged(answers=-0.5, texts=-2.0), weights_bytes=400)
+    small = trial("small", judged(answers=-0.9, texts=-2.5), weights_bytes=368)
+    larger = trial("larger", judged(answers=-0.9, texts=-2.5), weights_bytes=440)
 
     assert choose_weights([large, small], REFERENCE, REFERENCE_BYTES).name == "small"
     assert choose_weights([larger, large], REFERENCE, REFERENCE_BYTES).name == "large"

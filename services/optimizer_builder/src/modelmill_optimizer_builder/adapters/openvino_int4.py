@@ -83,8 +83,9 @@ class OpenVinoInt4(OpenVinoBuilder):
         shutil.rmtree(place)
         method = self._methods[choice.name]
         others = "" if method.all_layers else "; embedding and output int8"
+        mixed = "" if method.ratio == 1 else f", {1 - method.ratio:.0%} of the layers int8"
         return {
-            "weights": f"int4, in groups{others}",
+            "weights": f"int4, in groups{mixed}{others}",
             "symmetric": method.symmetric,
             "group_size": method.group_size or group_size,
             "ratio": method.ratio,

@@ -101,7 +101,7 @@ _ALL = (
     Form(
         name="openvino-int4",
         builder="openvino_int4:OpenVinoInt4",
-        size_share=0.34,
+        size_share=0.38,
         # Besides the export: activations of all layers and candidates for their scales.
         weight_copies=6,
         is_calibrated=True,

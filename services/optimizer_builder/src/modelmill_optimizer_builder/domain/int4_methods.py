@@ -46,6 +46,8 @@ class Int4Method:
 
 
 METHODS = (
+    Int4Method(name="awq-se-.8", awq=True, scale_estimation=True, ratio=0.8),
+    Int4Method(name="compensation-.8", compensation=True, ratio=0.8),
     Int4Method(name="awq-se", awq=True, scale_estimation=True),
     Int4Method(name="compensation", compensation=True),
     Int4Method(name="rounding"),
@@ -57,16 +59,14 @@ METHODS = (
     Int4Method(name="awq-se-sym", awq=True, scale_estimation=True, symmetric=True),
     Int4Method(name="awq-se-16", awq=True, scale_estimation=True, group_size=16),
     Int4Method(name="awq-se-64", awq=True, scale_estimation=True, group_size=64),
-    Int4Method(name="awq-se-.8", awq=True, scale_estimation=True, ratio=0.8),
     Int4Method(name="awq-se-.6", awq=True, scale_estimation=True, ratio=0.6),
     Int4Method(name="awq-se-all", awq=True, scale_estimation=True, all_layers=True),
     Int4Method(name="awq-se-all-.8", awq=True, scale_estimation=True, all_layers=True, ratio=0.8),
-    Int4Method(name="compensation-.8", compensation=True, ratio=0.8),
     Int4Method(name="compensation-all", compensation=True, all_layers=True),
     Int4Method(name="compensation-all-.8", compensation=True, all_layers=True, ratio=0.8),
 )
 """All that `tests.bench.forms` can measure."""
-COMPETING = ("awq-se", "compensation")
+COMPETING = ("awq-se-.8", "compensation-.8")
 """Names of those that every build tries; the first is taken where nothing judges them."""
 
 

@@ -10,7 +10,7 @@ from modelmill_optimizer_builder.domain.likelihoods import (
     perplexity_growth,
 )
 
-LARGEST_SHARE = 0.34
+LARGEST_SHARE = 0.38
 """Of the bytes in bf16: what is larger competes only where nothing is smaller."""
 SAME_SIZE = 1.01
 """Then the smallest compete, and those with up to so many times its bytes."""
