@@ -129,6 +129,8 @@ class Found:
     """What the search says of the point that it chose."""
     again: Figure | None = None
     """What the rounds that it did not see say of it."""
+    by_seen: str = "infeasible"
+    """The verdict of all candidates by the rounds that it saw."""
 
 
 async def searched(
@@ -163,6 +165,7 @@ async def searched(
         workshop.seconds,
         chosen.figures[objective.name],
         again.figures[objective.name],
+        truth(whole_points(table, load), objective, weights, load),
     )
 
 
