@@ -51,7 +51,8 @@ def test_the_layers_have_int4_weights_and_the_embedding_int8(
     types = found[model]["types"]
 
     assert set(types) <= {"u4", "u8", "i64", "f32", "f16", "i32"}, types
-    assert types["u4"] > types["u8"] > 0
+    # A fifth of the layers is int8, too, and a tiny model's embedding is as large as its layers.
+    assert types["u4"] > types["u8"] / 2 > 0
     assert found[model]["method"]["group_size"] == 32
     assert found[model]["method"]["ratio"] == 0.8
 
