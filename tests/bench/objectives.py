@@ -179,7 +179,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Status 1 when a goal is missed."""
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
+    if given.rounds < 2 or given.rounds % 2:
+        parser.error("--rounds is shared out in halves. Give an even number")
     with tempfile.TemporaryDirectory(prefix="objectives-") as scratch:
         model = make_tiny_llama(Path(scratch) / "tiny") if given.tiny else given.model
         if model is None:
