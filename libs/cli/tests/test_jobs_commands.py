@@ -312,16 +312,17 @@ def test_a_job_that_is_watched_into_a_file_writes_each_step_in_a_line_and_moves_
 ):
     gateway.job |= {"status": "succeeded", "queue_position": None}
     steps = [
-        {"phase": "train", "step": at, "total_steps": 3, "loss": 1 / at} for at in (1, 2, 2, 3)
+        {"phase": "train", "step": at, "total_steps": 3, "loss": 1 / at, "eta_seconds": 4 - at}
+        for at in (1, 2, 2, 3)
     ]
     gateway.events = [{"status": "running"}, *steps, {"status": "succeeded"}]
 
     lines = said(capsys, "watch", "ftjob-1").splitlines()
     at = lines.index("ftjob-1: running")
     assert lines[at + 1 : at + 5] == [
-        "ftjob-1: train  1/3  loss 1.000",
-        "ftjob-1: train  2/3  loss 0.500  █▁",
-        "ftjob-1: train  3/3  loss 0.333  █▃▁",
+        "ftjob-1: train  1/3  loss 1.000  3 s left",
+        "ftjob-1: train  2/3  loss 0.500  2 s left  █▁",
+        "ftjob-1: train  3/3  loss 0.333  1 s left  █▃▁",
         "ftjob-1: succeeded  loss 0.333  █▃▁",
     ]
     assert "\x1b" not in "".join(lines)

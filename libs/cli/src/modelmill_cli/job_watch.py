@@ -200,12 +200,18 @@ def watch_job(
                     continue
                 curve.observe(facts)
                 on_figures(facts)
-                words = f"{figures_line(facts, facts.get('eta_seconds'))}  {curve.sparkline()}"
+                now, words = _figures(facts, curve)
                 step, total = (int(facts.get(field) or 0) for field in ("step", "total_steps"))
-                shown.show(phase=facts["phase"], figures=words, step=step, total=total)
+                shown.show(phase=facts["phase"], figures=now, step=step, total=total)
     if display is None:
         curve.draw(console)
     return _ended_well(client.jobs.retrieve(job_id), title, console)
+
+
+def _figures(facts: Mapping[str, Any], curve: LossCurve) -> tuple[str, str]:
+    """Of a progress report, now, and beside what follows: time left is of the phase alone."""
+    left, drawn = facts.get("eta_seconds"), curve.sparkline()
+    return f"{figures_line(facts, left)}  {drawn}", f"{figures_line(facts, None)}  {drawn}"
 
 
 def _turn_now(client: Modelmill, job_id: str) -> str:
