@@ -223,7 +223,8 @@ def test_the_manifest_of_an_int4_build_says_how_it_was_made(story: Story) -> Non
     calibration = method["calibration"]
 
     assert method["form"] == "openvino-int4"
-    assert (method["group_size"], method["ratio"]) == (32, 1.0)
+    assert (method["group_size"], method["ratio"]) == (32, 0.8)
+    assert "20% of the layers int8" in method["weights"]
     assert "NNCF" in method["scales"]
     assert len(method["candidates"]) > 1
     # Of 40 training rows all are calibrated on, and there is no valid split.
