@@ -92,7 +92,7 @@ def _found(pattern: str, text: str) -> tuple[str, ...]:
 
 
 def _table(head: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> str:
-    lines = [head, ("---", *("--:" for _ in head[1:])), *rows]
+    lines = [head, tuple("---" for _ in head), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
