@@ -153,6 +153,8 @@ def _lines_of(error: Exception) -> Iterator[str]:
     elif isinstance(error, TyperException):
         # Pydantic's own words, before what a choice of ours says.
         said = _one_line(error.format_message().replace("Value error, ", "")).rstrip(".")
+        if said.startswith("Missing ") and (wanted := _help_of(error)):
+            said = f"{said}: {wanted}"
         asked = _asked_of(error)
         if getattr(error, "option_name", None) == "--state" and asked != "mill":
             yield f"--state stands before the command. Say: mill --state FOLDER {asked[5:]}"
@@ -165,6 +167,12 @@ def _lines_of(error: Exception) -> Iterator[str]:
         yield _one_line(say_system_error(error))
     else:
         yield _one_line(str(error))
+
+
+def _help_of(error: TyperException) -> str:
+    """What its parameter is for, as `--help` says it in its first sentence."""
+    words = getattr(getattr(error, "param", None), "help", None) or ""
+    return _one_line(words).split(". ")[0].rstrip(".")
 
 
 def _asked_of(error: TyperException) -> str:
