@@ -1,6 +1,7 @@
 """Kept figures beside those of an earlier commit: which were measured again, and how they moved."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +13,11 @@ FIRST_RELEASE = "fb3fd89f692c78708c4ca73a827db70dc86f7b25"
 Figures = Mapping[str, Mapping[str, Any]]
 NEW, NOT_RENEWED = "new", "not renewed"
 IMPROVED, UNCHANGED, WORSE = "improved", "unchanged", "worse"
+GENERATED = re.compile(
+    r"^libs/contracts/|/(_sync|types\.py)|\.lock$|package-lock|\.json$|requirements|constraints\.txt$"
+)
+TESTS = re.compile(r"(^|/)tests/")
+CODE = re.compile(r"/src/.*\.(py|tsx?|css)$")
 LESS_IS_BETTER = ("ratio <=", "upper bound <=")
 MORE_IS_BETTER = ("ratio >=",)
 
@@ -28,13 +34,37 @@ def figures_at(commit: str) -> Figures:
     Raises:
         SystemExit: This clone has no such commit.
     """
+    _must_have(commit)
+    names = _git("ls-tree", "-r", "--name-only", commit, KEPT).splitlines()
+    return _by_id(_git("show", f"{commit}:{name}") for name in names if name.endswith(".json"))
+
+
+def lines_since(commit: str) -> dict[str, tuple[int, int]]:
+    """Lines added and removed since a commit, by `code`, `tests` and `other`.
+
+    Generated ones are left out.
+
+    Raises:
+        SystemExit: This clone has no such commit.
+    """
+    _must_have(commit)
+    found = dict.fromkeys(("code", "tests", "other"), (0, 0))
+    for line in _git("diff", "--numstat", "--no-renames", commit).splitlines():
+        added, removed, path = line.split("\t", 2)
+        if added == "-" or GENERATED.search(path):
+            continue
+        kind = "tests" if TESTS.search(path) else "code" if CODE.search(path) else "other"
+        before = found[kind]
+        found[kind] = (before[0] + int(added), before[1] + int(removed))
+    return found
+
+
+def _must_have(commit: str) -> None:
     try:
         _git("cat-file", "-e", f"{commit}^{{commit}}")
     except subprocess.CalledProcessError as error:
         remedy = "fetch the whole history: git fetch --unshallow"
         raise SystemExit(f"commit {commit[:12]} is not in this clone; {remedy}") from error
-    names = _git("ls-tree", "-r", "--name-only", commit, KEPT).splitlines()
-    return _by_id(_git("show", f"{commit}:{name}") for name in names if name.endswith(".json"))
 
 
 def _git(*arguments: str) -> str:

@@ -10,6 +10,8 @@
   success, of who walked it last. `review.journey.NAME.findings`: what is left of all findings.
 - `review.figures.CHANGE`: kept figures beside those of release 0.1.0: improved, unchanged, worse,
   not renewed or new. The goal is 0 worse; each that is stands in the note.
+- `review.lines.KIND`: lines added since then, over those removed, of code, tests and the rest;
+  generated ones are left out.
 
 `--keep` writes deploy/bench/review.json.
 """
@@ -32,6 +34,7 @@ from tests.bench.kept_changes import (
     changes,
     figures_at,
     figures_now,
+    lines_since,
 )
 from tests.bench.kept_entries import run_groups
 
@@ -135,6 +138,18 @@ def figure_entries() -> list[Entry]:
     return entries
 
 
+def line_entries() -> list[Entry]:
+    """Of everything that people wrote."""
+    entries = []
+    for kind, (added, removed) in lines_since(FIRST_RELEASE).items():
+        ratio = added / max(removed, 1)
+        name, against = f"review.lines.{kind}", f"{removed} removed since 0.1.0"
+        entries.append(
+            Entry(name, added, "lines added", against, ratio, "", None, (ratio, ratio), "")
+        )
+    return entries
+
+
 def _ledger(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     return content
@@ -145,5 +160,6 @@ if __name__ == "__main__":
         "attacks": attack_entries,
         "journeys": journey_entries,
         "figures": figure_entries,
+        "lines": line_entries,
     }
     sys.exit(run_groups("tests.bench.review", groups, RESULT))
