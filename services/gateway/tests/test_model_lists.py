@@ -132,6 +132,22 @@ async def test_what_a_key_tuned_it_asks_for_by_the_name_on_its_list_and_by_no_ot
         assert (await client.get("/v1/models/ours")).is_success
 
 
+async def test_what_the_list_of_models_names_can_be_asked_for_by_whoever_reads_it(house: House):
+    for version in ("mv-older", "mv-newer"):
+        await house.say_model(version, tenant="listed", name="ours", form="openvino-int8")
+    async with await bounded(house, "listed", "ours", "tiny") as client:
+        ids = [model["id"] for model in (await client.get("/v1/models")).json()["data"]]
+        assert ids.count("ours") == 1
+        assert not {"mv-older", "mv-newer"} & {*ids}
+        for name in ids:
+            body = {"model": name, "messages": [{"role": "user", "content": "hi"}]}
+            assert (await client.post("/v1/chat/completions", json=body)).is_success, name
+            assert (await client.get(f"/v1/models/{name}")).json()["id"] == name
+    async with await bounded(house, "listed", "mv-older") as client:
+        listed = (await client.get("/v1/models")).json()["data"]
+        assert [model["id"] for model in listed] == ["mv-older"]
+
+
 async def test_a_bounded_key_steers_the_jobs_that_it_ordered_and_no_others(house: House):
     owner = house.http(tenant="steering")
     file = await upload(owner)

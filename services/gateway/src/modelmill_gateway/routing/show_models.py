@@ -93,6 +93,21 @@ class ShowModels:
         found = self._versions.list(caller.tenant)
         return [each for each in found if caller.may_ask(each.version_id, each.name)]
 
+    def asked_by(self, caller: Caller) -> dict[str, ModelReady]:
+        """The versions, by what the caller may ask for them by; newest first.
+
+        That is the id; where the key allows only a name, the name, with what serves it. A name that
+        is an alias is none of a version.
+        """
+        aliases = {alias.name for alias in self._aliases.list(caller.tenant)}
+        found: dict[str, ModelReady] = {}
+        for version in self.versions(caller):
+            if caller.may_ask(version.version_id):
+                found[version.version_id] = version
+            elif version.name not in aliases:
+                found.setdefault(version.name, self._decides.served_form(version) or version)
+        return found
+
     def serving(self, version: ModelReady) -> str | None:
         """Id of the version that its name is served by; None while that is not decided."""
         served = self._decides.served_form(version)

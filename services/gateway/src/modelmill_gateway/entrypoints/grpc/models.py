@@ -35,7 +35,7 @@ class ModelProcedures:
         by_id = {version.version_id: version for version in versions}
         aliases = self._models.aliases(call.caller)
         shown = [self._aliased(alias, by_id.get(alias.version_id)) for alias in aliases]
-        shown += [self._shown(version.version_id, version) for version in versions]
+        shown += [self._shown(*asked) for asked in self._models.asked_by(call.caller).items()]
         return pb.ListModelsResponse(models=shown)
 
     async def GetModel(

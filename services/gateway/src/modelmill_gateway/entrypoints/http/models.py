@@ -47,12 +47,15 @@ class ModelRoutes:
     async def list_models(self, request: Request) -> ModelList:
         caller = caller_of(request)
         aliases = [self._alias(alias) for alias in self._models.aliases(caller)]
-        versions = [self._version(version) for version in self._models.versions(caller)]
+        versions = [self._version(*asked) for asked in self._models.asked_by(caller).items()]
         return ModelList(data=[*aliases, *versions])
 
     async def get_model(self, request: Request) -> ModelAlias | ModelVersion:
-        found = await self._models.one(caller_of(request), request.path_params["model"])
-        return self._alias(found) if isinstance(found, AliasState) else self._version(found)
+        caller, name = caller_of(request), request.path_params["model"]
+        found = await self._models.one(caller, name)
+        if isinstance(found, AliasState):
+            return self._alias(found)
+        return self._version(found.version_id if caller.may_ask(found.version_id) else name, found)
 
     async def compare_forms(self, request: Request) -> FormComparisonReport:
         model = request.path_params["model"]
@@ -64,9 +67,11 @@ class ModelRoutes:
         card = await self._read_model_card(caller_of(request), request.path_params["model"])
         return ModelCard(id=card.version_id, card=card.card)
 
-    def _version(self, version: ModelReady) -> ModelVersion:
+    def _version(self, model: str, version: ModelReady) -> ModelVersion:
+        """The version, with what its reader may ask for it by."""
         serving, served = self._models.serving(version), self._served(version.version_id)
-        return ModelVersion.of_version(version, serving_version_id=serving, **served)
+        shown = ModelVersion.of_version(version, serving_version_id=serving, **served)
+        return shown.model_copy(update={"id": model})
 
     def _alias(self, alias: AliasState) -> ModelAlias:
         return ModelAlias.of(alias, **self._served(alias.version_id))
