@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmill_gateway.domain.chat import TokenLogprob
 from modelmill_gateway.guarding.rule_filtered_stream import GuardedLogprobs
+from modelmill_guard.verdict import Direction
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -112,7 +113,16 @@ async def test_an_alternative_does_not_complete_what_a_rule_forbids(house: House
 
     assert answer.json()["choices"][0]["message"]["content"] == f"{start} dance"
     second = answer.json()["choices"][0]["logprobs"]["content"][1]
-    assert (second["token"], second["top_logprobs"]) == (" dance", [])
+    shown = [other["token"] for other in second["top_logprobs"]]
+    assert (second["token"], shown) == (" dance", [" dance"])
+
+
+async def test_alternatives_stand_beside_every_token_of_a_harmless_answer(house: House):
+    house.inference.pieces = ["Cer", "tainly", "!", " An", " Eng", "lish", " greet", "ing"]
+    house.inference.alternatives = [b"s", b" or"]
+    content = (await chat(house, top_logprobs=3)).json()["choices"][0]["logprobs"]["content"]
+
+    assert [len(token["top_logprobs"]) for token in content] == [3] * 8
 
 
 def released(tokens: list[bytes], sizes: list[int]) -> list[TokenLogprob]:
@@ -151,3 +161,26 @@ async def test_a_masked_word_is_masked_in_its_tokens_however_it_is_cut(
     out = released(tokens, sizes)
 
     assert b"".join(token.token for token in out) == "né ***** is é".encode()
+
+
+HALVES = [part for word in (BLOCKED, MASKED) for part in (word[:4], word[4:])]
+WORDS = st.sampled_from([*HALVES, " ", "é"])
+
+
+@given(texts=st.lists(st.lists(WORDS, min_size=2, max_size=4), max_size=12))
+async def test_no_alternative_that_is_shown_makes_the_answer_match_a_rule(texts: list[list[str]]):
+    _, policy = compiled()
+    guard = GuardedLogprobs(policy)
+    shown: list[TokenLogprob] = []
+    for chosen, *others in texts:
+        alternatives = tuple((other.encode(), -2.0) for other in others)
+        shown += guard.push([TokenLogprob(chosen.encode(), -1.0, alternatives)])
+    shown += guard.finish()
+
+    before = ""
+    for (chosen, *_), token in zip(texts, shown, strict=False):
+        already = len(policy.check(before, Direction.OUTPUT).matches)
+        for other, _ in token.alternatives:
+            verdict = policy.check(before + other.decode(), Direction.OUTPUT)
+            assert len(verdict.matches) <= already, (before, other)
+        before += chosen

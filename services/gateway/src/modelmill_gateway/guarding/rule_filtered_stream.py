@@ -147,8 +147,8 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 class GuardedLogprobs:
     """Releases tokens once no rule can turn their text into a match; masks what rules mask.
 
-    It judges the tokens as a text of its own. An alternative is shown where no rule has begun
-    before it, if no rule matches it.
+    It judges the tokens as a text of its own. An alternative is shown if no rule matches it behind
+    the text that is held back: a match with more of the text would hold that back, too.
     """
 
     def __init__(self, policy: CompiledPolicy) -> None:
@@ -161,7 +161,7 @@ class GuardedLogprobs:
         self._tokens: deque[TokenLogprob] = deque()
         self._ready = b""
         """Released bytes of the first of the tokens, masked where they are."""
-        self._harmless: dict[bytes, bool] = {}
+        self._harmless: dict[str, bool] = {}
         self.blocked = False
         """A rule blocks; nothing comes out any more."""
         self.matches: tuple[RuleMatch, ...] = ()
@@ -212,16 +212,20 @@ class GuardedLogprobs:
         return out
 
     def _shown(self, token: TokenLogprob) -> tuple[tuple[bytes, float], ...]:
-        """The alternatives that say nothing that a rule forbids."""
-        if self._text or self._decoder.getstate()[0]:
-            return ()
-        return tuple(other for other in token.alternatives if self._is_harmless(other[0]))
+        """The alternatives with which the answer would say nothing that a rule forbids."""
+        held = "".join(map(_printable, self._text))
+        begun: bytes = self._decoder.getstate()[0]
+        return tuple(
+            other
+            for other in token.alternatives
+            if self._is_harmless(held + (begun + other[0]).decode("utf-8", "replace"))
+        )
 
-    def _is_harmless(self, token: bytes) -> bool:
-        if token not in self._harmless:
-            verdict = self._policy.check(token.decode("utf-8", "replace"), Direction.OUTPUT)
-            self._harmless[token] = verdict.action <= Action.FLAG
-        return self._harmless[token]
+    def _is_harmless(self, text: str) -> bool:
+        if text not in self._harmless:
+            verdict = self._policy.check(text, Direction.OUTPUT)
+            self._harmless[text] = verdict.action <= Action.FLAG
+        return self._harmless[text]
 
 
 def _printable(character: str) -> str:
