@@ -74,3 +74,32 @@ def test_every_fault_of_a_folder_is_a_line_and_nothing_is_stored(stack: StartedM
     assert stored(stack) == before
     with stack.client() as client:
         assert client.models.list() == listed
+
+
+def test_a_folder_behind_a_link_is_imported_under_the_name_that_was_given(
+    stack: StartedMill, tmp_path
+):
+    make_tiny_llama(tmp_path / "model")
+    (tmp_path / "mine").symlink_to("model")
+
+    ended = mill(stack.state.path, "models", "import", str(tmp_path / "mine"), "--json")
+
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["name"] == "mine"
+
+
+def test_a_snapshot_of_the_cache_of_a_hub_is_imported_under_the_name_of_its_repository(
+    stack: StartedMill, tmp_path
+):
+    repository = tmp_path / "models--org--tiny"
+    make_tiny_llama(repository / "blobs")
+    snapshot = repository / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    for blob in (repository / "blobs").iterdir():
+        (snapshot / blob.name).symlink_to(f"../../blobs/{blob.name}")
+    (snapshot / "pytorch_model.bin").write_bytes(b"")
+
+    ended = mill(stack.state.path, "models", "import", str(snapshot), "--json")
+
+    assert ended.status == 0, ended.err
+    assert json.loads(ended.out)["name"] == "tiny"

@@ -57,7 +57,8 @@ def test_words_that_mean_nothing_are_one_line_and_where_to_look(tmp_path, argume
 def test_who_leaves_an_argument_out_is_told_what_it_takes(capsys):
     assert run_app(["models", "import", "--default"]) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "Missing argument 'MODEL': A folder, a GGUF file, or hf://org/name" in said
+    assert "Missing argument 'MODEL': A folder" in said
+    assert "hf://org/name@revision. `mill models import --help` lists what there is" in said
 
 
 def test_the_state_folder_stands_before_the_command_and_who_says_it_behind_is_told(

@@ -138,7 +138,11 @@ def test_links_in_a_folder_are_refused_wherever_they_lead(
     (folder / "config.json").unlink()
     (folder / "config.json").symlink_to("/etc/passwd")
     (folder / "up").symlink_to("../")
-    assert problems_of(folder)[:2] == ["config.json is a link", "up is a link"]
+    problems = problems_of(folder)[:2]
+    assert [each.partition(",")[0] for each in problems] == [
+        "config.json is a link",
+        "up is a link",
+    ]
     link = tmp_path / "link"
     link.symlink_to(folder_of(GOOD))
     assert "link is not a folder" in problems_of(link)

@@ -1,6 +1,7 @@
 """Import of a model from where it is: a folder of this machine, or a hub."""
 
 import asyncio
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from modelmill_client import ApiStatusError, Modelmill
 from modelmill_hub.address import HubAddress, is_hub_address
+from modelmill_hub.cached_snapshot import CachedSnapshot
 from modelmill_hub.fetch import FetchedModel
 from modelmill_hub.kept import forget, imported_versions
 from modelmill_registry.adapter_folder import AdapterBase, base_named_by, is_adapter
@@ -21,7 +23,7 @@ from modelmill_cli.gateway import connect
 from modelmill_cli.gguf_source import made_of_gguf
 from modelmill_cli.hub_downloads import HubDownloads, downloads_of
 from modelmill_cli.short_ids import MODEL
-from modelmill_cli.state_folder import StateFolder
+from modelmill_cli.state_folder import StateFolder, owner_only
 
 if TYPE_CHECKING:
     from modelmill.registry.v1.model_events_pb2 import ModelReady
@@ -45,7 +47,7 @@ class ModelSource:
         self._base = base
 
     async def of(self, source: str, name: str) -> "ModelReady":
-        """Import a folder, or what an address names.
+        """Import a folder, a snapshot of Hugging Face's cache, or what an address names.
 
         Raises:
             InvalidInputError: It is neither, or is refused.
@@ -55,8 +57,20 @@ class ModelSource:
             address = HubAddress.parse(source)
             self._state.read_runtime()  # said before gigabytes come
             return await self.of_hub(address, name)
+        snapshot = CachedSnapshot.at(Path(source))
+        if snapshot is not None:
+            return await self._of_snapshot(snapshot, name)
         folder = await asyncio.to_thread(self._local_folder, Path(source))
         return await self._of_folder(folder, name or _name_of(Path(source)), {})
+
+    async def _of_snapshot(self, snapshot: CachedSnapshot, name: str) -> "ModelReady":
+        scratch = downloads_of(self._state)
+        with owner_only():
+            scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="snapshot-", dir=scratch) as plain:
+            fetched = await asyncio.to_thread(snapshot.plain_copy, Path(plain))
+            folder = await asyncio.to_thread(self._folder_of, fetched)
+            return await self._of_folder(folder, name or fetched.name, fetched.origin)
 
     def _local_folder(self, path: Path) -> Path:
         """The folder that a path names, or the one that is made of a GGUF file."""
@@ -67,7 +81,7 @@ class ModelSource:
                 f"{path} is no folder, and no address of a hub such as hf://org/name."
                 f"{did_you_mean_file(path.absolute())}"
             )
-        return path
+        return path.resolve()
 
     async def of_hub(self, address: HubAddress, name: str = "") -> "ModelReady":
         """Download, import, and delete the download; it stays until it is imported."""

@@ -20,7 +20,6 @@ from modelmill_recipes.run_report import run_document, run_report
 from rich.console import Console
 
 from modelmill_cli.commands.judges import ReadyJudge
-from modelmill_cli.commands.models import bring_in
 from modelmill_cli.gateway import DEFAULT_TENANT, connect_locally
 from modelmill_cli.hub_downloads import HubDownloads
 from modelmill_cli.interrupts import interruptible
@@ -82,13 +81,12 @@ class RecipeCall:
         return EndedRun(run.made, document, record.report, gate)
 
     def _imported(self, client: Modelmill, base: Path | HubAddress) -> str:
-        if isinstance(base, HubAddress):
-            from modelmill_cli.model_source import ModelSource
+        from modelmill_cli.model_source import ModelSource
 
-            source = ModelSource(self.state, self._downloads(), tenant=DEFAULT_TENANT)
+        source = ModelSource(self.state, self._downloads(), tenant=DEFAULT_TENANT)
+        if isinstance(base, HubAddress):
             return source.of_hub_once(client, base)
-        bringing = bring_in(self.state, base, name=base.name, tenant=DEFAULT_TENANT)
-        return asyncio.run(bringing).version_id
+        return asyncio.run(source.of(str(base), "")).version_id
 
     def _with_tables(self) -> Recipe:
         """The recipe with the datasets of hubs on this machine."""

@@ -52,7 +52,7 @@ def _scan(folder: Path, prefix: str, paths: list[str], problems: list[str]) -> N
             if problem:
                 problems.append(f"{path!r} {problem}")
             elif entry.is_symlink():
-                problems.append(f"{path} is a link")
+                problems.append(f"{path} is a link, which is not followed: `cp -rL` copies without")
             elif entry.is_dir(follow_symlinks=False):
                 _scan(folder / entry.name, f"{path}/", paths, problems)
             elif entry.is_file(follow_symlinks=False):

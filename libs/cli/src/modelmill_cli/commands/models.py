@@ -117,7 +117,8 @@ def import_source(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A folder, a GGUF file, or hf://org/name@revision of a hub."
+            metavar="MODEL",
+            help="A folder, also of Hugging Face's cache, a GGUF file, or hf://org/name@revision.",
         ),
     ],
     name: Annotated[str, typer.Option(help="Display name.")] = "",
