@@ -1,5 +1,6 @@
 """Using `mill` or the API wrongly is one line that says what to do, and status 2."""
 
+import json
 import re
 import ssl
 import threading
@@ -99,6 +100,15 @@ def test_a_file_of_a_wrong_format_is_refused_with_the_right_ones(
     with stack.client() as client, pytest.raises(ApiStatusError, match=said) as refused:
         client.files.upload(file)
     assert refused.value.message.count("\n") == 0
+
+
+def test_a_token_of_another_tenant_says_who_asks_what_runs_here(stack: StartedMill):
+    token = mill(stack.state.path, "token", "--tenant", "acme").out.strip()
+    asked = mill(stack.state.path, "whoami", "--json", MODELMILL_TOKEN=token)
+    assert json.loads(asked.out)["tenant"] == "acme"
+    refused = mill(stack.state.path, "whoami", MODELMILL_TOKEN="garbage")
+    assert refused.status == 2
+    assert "401" in refused.line
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,9 @@ DEFAULT_MODEL = "default"
 
 
 def connect(state: StateFolder) -> Modelmill:
-    """A client of MODELMILL_URL and MODELMILL_TOKEN when set, else of what runs on the folder.
+    """A client of MODELMILL_URL when set, else of what runs on the folder.
+
+    MODELMILL_TOKEN says who asks; what runs on the folder takes a token of its own without one.
 
     Raises:
         PreconditionError: neither.
@@ -25,7 +27,8 @@ def connect(state: StateFolder) -> Modelmill:
     """
     if os.environ.get("MODELMILL_URL"):
         return Modelmill()
-    return connect_locally(state, state.read_runtime().http_url)
+    url = state.read_runtime().http_url
+    return Modelmill(url) if os.environ.get("MODELMILL_TOKEN") else connect_locally(state, url)
 
 
 def connect_locally(state: StateFolder, url: str) -> Modelmill:
