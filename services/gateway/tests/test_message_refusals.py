@@ -179,3 +179,12 @@ async def test_an_error_in_mid_stream_is_the_last_event(house: House):
     assert told[-1]["type"] == "error"
     assert told[-1]["error"]["type"] == "api_error"
     assert "message_stop" not in [event["type"] for event in told]
+
+
+async def test_a_misspelt_field_is_refused_with_the_one_that_may_be_meant(house: House):
+    answer = await post(house, temprature=0.5)
+
+    assert answer.status_code == 400
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert "temprature" in answer.json()["error"]["message"]
+    assert "Did you mean 'temperature'?" in answer.json()["error"]["message"]

@@ -33,9 +33,17 @@ from modelmill_gateway.entrypoints.schemas.texts import (
     CascadeField,
     FunctionName,
     checked_choice,
+    refuse_unknown,
 )
 
 MAX_STOPS = 16
+IGNORED = frozenset(
+    (
+        *("cache_control", "service_tier", "user_profile_id", "workspace_id", "betas"),
+        *("billing_policy", "fallback_credit_token"),
+    )
+)
+"""Fields of a body that would change no answer here."""
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 """Anthropic's words for how tools are chosen, and ours."""
 
@@ -192,6 +200,7 @@ def parse_counted(body: bytes) -> ChatCall:
 def _call(parsed: CountedBody, sampling: Sampling) -> ChatCall:
     if wrong := list(islice(parsed.unserved(), MOST_ERRORS)):
         raise unsupported(*wrong)
+    refuse_unknown(parsed, parsed.NEUTRAL.keys() | IGNORED | MessagesBody.model_fields.keys())
     turns = tuple(turns_of(parsed.messages))
     if turns[-1].role == "assistant":
         raise BadRequestError(
