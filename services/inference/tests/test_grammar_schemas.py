@@ -14,6 +14,7 @@ from modelmill_inference.domain.grammar.constrained_output import (
     ConstrainedOutput,
     constrain,
 )
+from modelmill_inference.domain.grammar.matching import behind
 from modelmill_inference.domain.sampling import OutputConstraint
 from modelmill_service_kit.errors import InvalidInputError
 
@@ -175,6 +176,40 @@ def test_a_schema_that_contains_itself_ends_within_every_limit(max_tokens: int) 
         text = a_whole_answer(form, draw)
         assert len(text.encode()) + END_TOKEN <= max_tokens
         check(TREE, text)
+
+
+WRITTEN = {"name": "Anna", "tags": ["a", "b"], "at": {}, "none": [], "deep": {"year": 1}}
+WRITTEN_BY = {
+    "type": "object",
+    "required": [*WRITTEN],
+    "properties": {
+        "name": {"type": "string"},
+        "tags": {"type": "array", "items": {"type": "string"}},
+        "at": {"type": "object"},
+        "none": {"type": "array", "items": {"type": "string"}},
+        "deep": {
+            "type": "object",
+            "required": ["year"],
+            "properties": {"year": {"type": "integer"}},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "style", [{"separators": (",", ":")}, {}, {"indent": 2}, {"indent": 4}, {"indent": 0}]
+)
+def test_a_model_may_write_the_white_space_that_it_learned(style: dict[str, Any]) -> None:
+    text = json.dumps(WRITTEN, **style)
+    assert None in behind(text, form_of(WRITTEN_BY).grammar)
+
+
+def test_white_space_comes_to_an_end() -> None:
+    grammar = form_of(WRITTEN_BY).grammar
+    for begun in ("{", '{"name":', '{"name": "Anna",'):
+        for space in (" ", "\n"):
+            assert not behind(begun + space * 20, grammar)
+        assert not behind(begun + "\n" + " " * 40, grammar)
 
 
 def test_a_form_that_cannot_come_to_its_end_says_how_many_tokens_it_needs() -> None:

@@ -1,5 +1,6 @@
-"""JSON schemas to trees: every text of the tree is compact JSON that is right by the schema.
+"""JSON schemas to trees: every text of the tree is JSON that is right by the schema.
 
+White space may stand where models write it, bounded: a weak model would go on with it for ever.
 The tree may have fewer texts than the schema: properties come in the schema's order and no others,
 unless it describes only others; of what may be anything come strings, numbers, booleans and null.
 """
@@ -57,6 +58,10 @@ FORMATS = {
 }
 """29 February is left out of dates, and years are from 1000 to 2999."""
 MAX_ERRORS = 20
+MAX_INDENT = 16
+"""Spaces behind a new line."""
+SPACE = optional(Literal(" "))
+"""What may stand behind a colon."""
 MAX_NESTING = 40
 MAX_RULES = 3_000
 _SCALARS = ("string", "number", "boolean", "null")
@@ -64,8 +69,14 @@ _ALONE = ("$ref", "anyOf", "oneOf", "allOf")
 """Each of them says all that its schema says."""
 
 
+def gap() -> Node:
+    """What may stand beside brackets and behind commas: nothing, a space, or a new line."""
+    indented = sequence("\n", Repetition(Characters(of(" ")), 0, MAX_INDENT))
+    return optional(choice([Literal(" "), indented]))
+
+
 def array(
-    first: Sequence[Node | None], item: Node | None, least: int, most: int | None
+    first: Sequence[Node | None], item: Node | None, least: int, most: int | None, gap: Node
 ) -> Node | None:
     """Values in brackets: all of `first` that `most` allows, then items."""
     if most is not None and most < least:
@@ -79,24 +90,26 @@ def array(
     fewest = max(least - len(values), 0)
     limit = None if most is None else most - len(values)
     if item is None or limit == 0:
-        return _in_brackets(values, None) if fewest == 0 else None
+        return _in_brackets(values, None, gap) if fewest == 0 else None
     if values:
-        return _in_brackets(values, Repetition(sequence(",", item), fewest, limit))
+        return _in_brackets(values, Repetition(sequence(",", gap, item), fewest, limit), gap)
     further = None if limit is None else limit - 1
-    after: list[Node] = [Repetition(sequence(",", item), max(fewest - 1, 0), further)]
-    items = sequence(item, *(after if further != 0 else []))
+    after: list[Node] = [Repetition(sequence(",", gap, item), max(fewest - 1, 0), further)]
+    items = sequence(gap, item, *(after if further != 0 else []), gap)
     return sequence("[", items if fewest else optional(items), "]")
 
 
-def _in_brackets(values: Sequence[Node], more: Node | None) -> Node:
-    parts: list[Node | str] = ["["]
+def _in_brackets(values: Sequence[Node], more: Node | None, gap: Node) -> Node:
+    if not values:
+        return Literal("[]")
+    parts: list[Node | str] = ["[", gap]
     for number, value in enumerate(values):
-        parts += [",", value] if number else [value]
-    return sequence(*parts, *([more] if more is not None else []), "]")
+        parts += [",", gap, value] if number else [value]
+    return sequence(*parts, *([more] if more is not None else []), gap, "]")
 
 
 def object_of(
-    members: Sequence[Member], other: Node | None, rule: Callable[[Node], Node]
+    members: Sequence[Member], other: Node | None, rule: Callable[[Node], Node], gap: Node
 ) -> Node | None:
     """Members in braces, in their order, those that need not be there or not.
 
@@ -106,12 +119,19 @@ def object_of(
     """
     if any(node is None and must for _, node, must in members):
         return None
-    pairs = [(sequence(f"{name}:", node), must) for name, node, must in members if node is not None]
+    pairs = [
+        (sequence(f"{name}:", SPACE, node), must)
+        for name, node, must in members
+        if node is not None
+    ]
     if not pairs and other is not None:
-        pair = rule(sequence('"', _NAME, '":', other))
-        return sequence("{", optional(sequence(pair, Repetition(sequence(",", pair)))), "}")
+        pair = rule(sequence('"', _NAME, '":', SPACE, other))
+        more = Repetition(sequence(",", gap, pair))
+        return sequence("{", optional(sequence(gap, pair, more, gap)), "}")
     obliged = next((number for number, (_, must) in enumerate(pairs) if must), len(pairs))
-    tail = [sequence(",", p) if must else optional(sequence(",", p)) for p, must in pairs]
+    if not pairs:
+        return Literal("{}")
+    tail = [sequence(",", gap, p) if must else optional(sequence(",", gap, p)) for p, must in pairs]
     # Nothing behind a required member can be the first one.
     after: Node = sequence(*tail[obliged + 1 :]) if tail[obliged + 1 :] else NOTHING
     starts = [sequence(pairs[obliged][0], after)] if obliged < len(pairs) else []
@@ -120,9 +140,8 @@ def object_of(
         after = rule(after)
         starts.append(sequence(pairs[number][0], after))
         after = sequence(tail[number], after)
-    if not any(must for _, must in pairs):
-        starts.append(NOTHING)
-    return sequence("{", choice(starts), "}")
+    inside = sequence(gap, choice(starts), gap)
+    return sequence("{", inside if any(must for _, must in pairs) else optional(inside), "}")
 
 
 def parse_json_schema(text: str, levels: int, prefix: str = "") -> tuple[Grammar, bool]:
@@ -319,7 +338,7 @@ class _Converter:
         first = [self.node(s, f"{path}/prefixItems/{n}", levels) for n, s in enumerate(prefix)]
         rest = keywords.get("items", not prefix or least > len(prefix))
         item = self.node(rest, f"{path}/items", levels)
-        node = array(first, None if item is None else self._rule(item), least, most)
+        node = array(first, None if item is None else self._rule(item), least, most, self._gap())
         return None if node is None else self._rule(node)
 
     def _object(self, keywords: Keywords, path: str, levels: int) -> Node | None:
@@ -340,8 +359,11 @@ class _Converter:
         named = [
             (json_text.value_text(name), node, is_required) for name, node, is_required in members
         ]
-        node = object_of(named, other if not properties else None, self._rule)
+        node = object_of(named, other if not properties else None, self._rule, self._gap())
         return None if node is None else self._rule(node)
+
+    def _gap(self) -> Node:
+        return self._share("gap", gap)
 
 
 def _likely(schema: Mapping[str, Any]) -> Iterator[str]:
