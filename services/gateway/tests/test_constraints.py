@@ -10,6 +10,7 @@ from gateway_support.house import House
 from gateway_support.peers import engine_cannot
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.inference.v1.inference_service_pb2 import Choices, Constraint
+from modelmill_gateway.entrypoints.schemas.constraints import ANY_OBJECT
 from modelmill_service_kit.errors import InvalidInputError
 from pydantic import BaseModel
 
@@ -37,7 +38,7 @@ def asked(house: House) -> Constraint:
         ({"response_format": {"type": "text"}}, Constraint()),
         (
             {"response_format": {"type": "json_object"}},
-            Constraint(json_schema='{"type": "object"}'),
+            Constraint(json_schema=ANY_OBJECT),
         ),
         ({"guided_regex": "[ab]+"}, Constraint(regex="[ab]+")),
         ({"guided_choice": ["a", "b"]}, Constraint(choice=Choices(texts=["a", "b"]))),

@@ -204,6 +204,12 @@ def test_a_model_may_write_the_white_space_that_it_learned(style: dict[str, Any]
     assert None in behind(text, form_of(WRITTEN_BY).grammar)
 
 
+def test_an_object_of_which_nothing_is_said_has_any_members() -> None:
+    grammar = form_of({"type": "object"}).grammar
+    for document in ({}, {"Name": "Anna", "age": 26}, {"城市": None, "is it": True}):
+        assert None in behind(json.dumps(document, ensure_ascii=False), grammar)
+
+
 def test_white_space_comes_to_an_end() -> None:
     grammar = form_of(WRITTEN_BY).grammar
     for begun in ("{", '{"name":', '{"name": "Anna",'):

@@ -9,7 +9,13 @@ from modelmill_gateway.domain.chat import Constraint
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.schemas.parsing import Many, OpenBody
 
-ANY_OBJECT = '{"type": "object"}'
+_ANY = {"$ref": "#/$defs/any"}
+_COMPOUND = [
+    {"type": "object", "additionalProperties": _ANY},
+    {"type": "array", "items": _ANY},
+]
+_SIMPLE = [{"type": kind} for kind in ("string", "number", "boolean", "null")]
+ANY_OBJECT = json.dumps(_COMPOUND[0] | {"$defs": {"any": {"anyOf": [*_SIMPLE, *_COMPOUND]}}})
 
 Schema = dict[str, Any] | bool
 Choices = Annotated[Many[Annotated[str, Field(min_length=1)]], Field(min_length=1)]

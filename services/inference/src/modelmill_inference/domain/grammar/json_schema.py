@@ -39,7 +39,6 @@ Member = tuple[str, Node | None, bool]
 """Name as it is written, value, and whether it must be there."""
 
 MAX_MEMBERS = 100
-_NAME = Repetition(Characters(of("abcdefghijklmnopqrstuvwxyz_0123456789")), 1, 24)
 _YEAR = "[12][0-9]{3}"
 _DAY_28 = "(0[1-9]|1[0-9]|2[0-8])"
 _DATE = (
@@ -108,13 +107,10 @@ def _in_brackets(values: Sequence[Node], more: Node | None, gap: Node) -> Node:
     return sequence(*parts, *([more] if more is not None else []), gap, "]")
 
 
-def object_of(
-    members: Sequence[Member], other: Node | None, rule: Callable[[Node], Node], gap: Node
-) -> Node | None:
+def object_of(members: Sequence[Member], rule: Callable[[Node], Node], gap: Node) -> Node | None:
     """Members in braces, in their order, those that need not be there or not.
 
     Args:
-        other: value of any further names.
         rule: gives a node a name, for what is written in several places.
     """
     if any(node is None and must for _, node, must in members):
@@ -124,13 +120,9 @@ def object_of(
         for name, node, must in members
         if node is not None
     ]
-    if not pairs and other is not None:
-        pair = rule(sequence('"', _NAME, '":', SPACE, other))
-        more = Repetition(sequence(",", gap, pair))
-        return sequence("{", optional(sequence(gap, pair, more, gap)), "}")
-    obliged = next((number for number, (_, must) in enumerate(pairs) if must), len(pairs))
     if not pairs:
         return Literal("{}")
+    obliged = next((number for number, (_, must) in enumerate(pairs) if must), len(pairs))
     tail = [sequence(",", gap, p) if must else optional(sequence(",", gap, p)) for p, must in pairs]
     # Nothing behind a required member can be the first one.
     after: Node = sequence(*tail[obliged + 1 :]) if tail[obliged + 1 :] else NOTHING
@@ -142,6 +134,13 @@ def object_of(
         after = sequence(tail[number], after)
     inside = sequence(gap, choice(starts), gap)
     return sequence("{", inside if any(must for _, must in pairs) else optional(inside), "}")
+
+
+def any_object(name: Node, value: Node, gap: Node) -> Node:
+    """Members of any names in braces."""
+    pair = sequence(name, ":", SPACE, value)
+    more = Repetition(sequence(",", gap, pair))
+    return sequence("{", optional(sequence(gap, pair, more, gap)), "}")
 
 
 def parse_json_schema(text: str, levels: int, prefix: str = "") -> tuple[Grammar, bool]:
@@ -309,6 +308,9 @@ class _Converter:
         assert least is not None
         if most is not None and most < least:
             return None
+        return self._string_of(least, most)
+
+    def _string_of(self, least: int, most: int | None) -> Node:
         return self._share(("string", least, most), lambda: json_text.string(least, most))
 
     def _pattern(self, expression: str) -> Node:
@@ -343,7 +345,7 @@ class _Converter:
 
     def _object(self, keywords: Keywords, path: str, levels: int) -> Node | None:
         properties, required = keywords.properties(), keywords.required()
-        others = keywords.get("additionalProperties", False)
+        others = keywords.get("additionalProperties", not properties)
         if len(properties) > MAX_MEMBERS:
             return self._error(path, f"an object has more than {MAX_MEMBERS} properties")
         for name in required:
@@ -353,13 +355,15 @@ class _Converter:
             (name, self.node(schema, f"{path}/properties/{name}", levels), name in required)
             for name, schema in properties.items()
         ]
-        other = None
-        if others not in (True, False) or (others is True and not properties):
-            other = self.node(others, f"{path}/additionalProperties", levels)
         named = [
             (json_text.value_text(name), node, is_required) for name, node, is_required in members
         ]
-        node = object_of(named, other if not properties else None, self._rule, self._gap())
+        other = None
+        if others not in (True, False) or (others is True and not properties):
+            other = self.node(others, f"{path}/additionalProperties", levels)
+        if other is not None and not properties:
+            return self._rule(any_object(self._string_of(0, None), self._rule(other), self._gap()))
+        node = object_of(named, self._rule, self._gap())
         return None if node is None else self._rule(node)
 
     def _gap(self) -> Node:
