@@ -10,6 +10,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaV
 
 from modelmill_gateway.domain import access
 from modelmill_gateway.domain.routes import ROUTES, Body, Dialect, Route
+from modelmill_gateway.entrypoints.document import how_to_call
 from modelmill_gateway.entrypoints.document.operations import OPERATIONS, Operation
 from modelmill_gateway.entrypoints.document.refusals import ANTHROPIC, REFUSALS, refusal_responses
 from modelmill_gateway.entrypoints.document.site_files import MEDIA_TYPES
@@ -169,7 +170,7 @@ def openapi_document(routes: tuple[Route, ...] = ROUTES) -> dict[str, Any]:
         paths.setdefault(route.template, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Modelmill", "version": "1"},
+        "info": {"title": "Modelmill", "version": "1", "description": how_to_call.markdown()},
         "paths": paths,
         "webhooks": {"event": {"post": _event(schemas)}},
         "components": {

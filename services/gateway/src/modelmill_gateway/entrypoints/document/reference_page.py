@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
+from modelmill_gateway.entrypoints.document.how_to_call import EXAMPLE, HEADERS, TEXTS
+
 Schema = Mapping[str, Any]
 BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "maxItems", "pattern", "default")
 """What is said of a field beside its type."""
@@ -18,6 +20,7 @@ def reference_page(document: Schema) -> bytes:
     body = [
         "<p>Send <code>Authorization: Bearer …</code>. ",
         f'{token} The same for programs: <a href="/openapi.json">/openapi.json</a>.</p>',
+        _how_to_call(),
         f"<nav>{jumps}</nav>",
         *(
             f'<h2 id="of-{escape(name)}">{escape(name)}</h2>{shown}'
@@ -25,6 +28,15 @@ def reference_page(document: Schema) -> bytes:
         ),
     ]
     return page("Modelmill: API reference", "".join(body))
+
+
+def _how_to_call() -> str:
+    rows = (
+        f"<tr><td><code>{escape(name)}</code></td><td>{escape(words)}</td></tr>"
+        for name, words in HEADERS.items()
+    )
+    base, errors = (f"<p>{escape(text.replace('`', ''))}</p>" for text in TEXTS)
+    return f"{base}<pre>{escape(EXAMPLE)}</pre><table>{''.join(rows)}</table>{errors}"
 
 
 def reference_sections(document: Schema) -> dict[str, str]:

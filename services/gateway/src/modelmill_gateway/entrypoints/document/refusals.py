@@ -22,7 +22,12 @@ class Refusal:
 REFUSALS = {
     400: Refusal(
         "BadRequest",
-        "The request is invalid, asks for something unsupported, or violates the content policy.",
+        (
+            "The request is invalid, asks for something unsupported, or violates the content"
+            " policy. Codes: `unsupported_parameter`, `unknown_parameter`, `invalid_json`,"
+            " `context_length_exceeded`, `input_too_long`, `engine_cannot`,"
+            " `content_policy_violation`."
+        ),
         "n: this value is not supported",
         "unsupported_parameter",
     ),
@@ -34,7 +39,11 @@ REFUSALS = {
     ),
     403: Refusal(
         "Forbidden",
-        "The token does not grant the scope of this route, or its tenant is suspended or deleted.",
+        (
+            "The token does not grant the scope of this route or may not ask for the model, or its"
+            " tenant is suspended or deleted. Codes: `permission_denied`, `model_not_allowed`,"
+            " `tenant_suspended`, `tenant_deleted`."
+        ),
         "the token does not grant the scope chat",
         "permission_denied",
     ),
@@ -72,7 +81,8 @@ REFUSALS = {
         "OverLimit",
         (
             "A limit of the key, of its maker or of the tenant would be "
-            "exceeded. Retry after Retry-After seconds."
+            "exceeded. Retry after Retry-After seconds. Codes: `rate_limit_exceeded` for those of a"
+            " minute, `insufficient_quota` for those of a longer period."
         ),
         "the key key-77aa may use 60 requests in a minute, and this request would exceed that",
         "rate_limit_exceeded",

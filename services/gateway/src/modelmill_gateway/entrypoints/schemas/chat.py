@@ -123,18 +123,45 @@ class TextBody(ConstrainedBody):
     """What chat and completions have in common."""
 
     model: ModelName = Field(min_length=1, max_length=256, description="Alias, version id or name.")
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS, examples=[16])
-    temperature: float | None = Field(None, ge=0, le=2)
-    top_p: float | None = Field(None, ge=0, le=1)
-    stop: Annotated[list[StopText] | None, BeforeValidator(as_list)] = Field(
-        None, max_length=MAX_STOPS, json_schema_extra=partial(or_text, minLength=1)
+    stream: bool | None = Field(
+        None, description="Send server-sent events while the answer is written."
     )
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Number of answers.")
-    presence_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
-    frequency_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    stream_options: StreamOptions | None = None
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_NEW_TOKENS,
+        description="Most tokens of an answer. Default: what the model's context leaves.",
+        examples=[16],
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="Sampling temperature; 0 is greedy. Default: 1."
+    )
+    top_p: float | None = Field(
+        None, ge=0, le=1, description="Share of likeliest tokens to sample from. Default: 1."
+    )
+    stop: Annotated[list[StopText] | None, BeforeValidator(as_list)] = Field(
+        None,
+        max_length=MAX_STOPS,
+        json_schema_extra=partial(or_text, minLength=1),
+        description="A text, or several, at which an answer ends; none is part of it.",
+    )
+    seed: int | None = Field(
+        None, ge=-(2**63), lt=2**63, description="Sampling seed. Default: a random one."
+    )
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Number of answers. Default: 1.")
+    presence_penalty: float | None = Field(
+        None,
+        ge=-MAX_PENALTY,
+        le=MAX_PENALTY,
+        description="Penalty on tokens that the answer has. Default: 0.",
+    )
+    frequency_penalty: float | None = Field(
+        None,
+        ge=-MAX_PENALTY,
+        le=MAX_PENALTY,
+        description="Penalty on tokens, times how often the answer has each. Default: 0.",
+    )
     repetition_penalty: float | None = Field(
         None,
         ge=0.01,
@@ -160,11 +187,21 @@ class TextBody(ConstrainedBody):
 class ChatBody(TextBody):
     """Request body of POST /v1/chat/completions."""
 
-    messages: Many[MessageBody] = Field(min_length=1, examples=[[QUESTION]])
-    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
-    tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
-    tool_choice: ToolChoice | None = None
-    logprobs: bool | None = None
+    messages: Many[MessageBody] = Field(
+        min_length=1, description="The conversation, oldest message first.", examples=[[QUESTION]]
+    )
+    max_completion_tokens: int | None = Field(
+        None, ge=1, le=MAX_NEW_TOKENS, description="As `max_tokens`, which it takes the place of."
+    )
+    tools: list[ToolBody] | None = Field(
+        None, max_length=MAX_TOOLS, description="Functions that the model may call."
+    )
+    tool_choice: ToolChoice | None = Field(
+        None, description="Whether a function may or must be called, or which. Default: `auto`."
+    )
+    logprobs: bool | None = Field(
+        None, description="Return the log-probability of each token of the answer."
+    )
     top_logprobs: int | None = Field(
         None,
         ge=0,

@@ -63,7 +63,9 @@ class StructuredOutputs(OpenBody):
 class ConstrainedBody(OpenBody):
     """What may be said of an answer's form; at most one of these."""
 
-    response_format: ResponseFormat | None = None
+    response_format: ResponseFormat | None = Field(
+        None, description="Form of the answer: any text, any JSON object, or JSON of a schema."
+    )
     structured_outputs: StructuredOutputs | None = None
     guided_json: Schema | None = Field(None, description="JSON schema that the answer follows.")
     guided_regex: Expression | None = Field(

@@ -158,13 +158,25 @@ class CountedBody(Part):
 class MessagesBody(CountedBody):
     """Request body of POST /v1/messages."""
 
-    max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS, examples=[16])
-    stream: bool | None = None
+    max_tokens: int = Field(
+        ge=1, le=MAX_NEW_TOKENS, description="Most tokens of the answer.", examples=[16]
+    )
+    stream: bool | None = Field(
+        None, description="Send server-sent events while the answer is written."
+    )
     metadata: MessageMetadata | None = None
-    temperature: float | None = Field(None, ge=0, le=1)
-    top_p: float | None = Field(None, ge=0, le=1)
-    top_k: int | None = Field(None, ge=0, lt=2**31)
-    stop_sequences: list[StopText] | None = Field(None, max_length=MAX_STOPS)
+    temperature: float | None = Field(
+        None, ge=0, le=1, description="Sampling temperature; 0 is greedy. Default: 1."
+    )
+    top_p: float | None = Field(
+        None, ge=0, le=1, description="Share of likeliest tokens to sample from. Default: 1."
+    )
+    top_k: int | None = Field(
+        None, ge=0, lt=2**31, description="Number of likeliest tokens to sample from. Default: all."
+    )
+    stop_sequences: list[StopText] | None = Field(
+        None, max_length=MAX_STOPS, description="Texts at which the answer ends."
+    )
 
 
 @dataclass(frozen=True)
