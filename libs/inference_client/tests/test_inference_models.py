@@ -1,16 +1,23 @@
 """The inference service is asked patiently, and what it cannot answer costs one question alone."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
 import grpc
 import pytest
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import (
     Conversation,
     GenerateRequest,
+    GenerateResponse,
+    GenerationEnd,
     SamplingOptions,
     ScoreRequest,
 )
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill_inference_client.inference_models import (
+    CALL_SECONDS,
     PATIENCE_SECONDS,
     InferenceModels,
     Likelihood,
@@ -71,6 +78,50 @@ async def test_a_text_is_asked_for_over_a_socket_and_taken_whole() -> None:
         ModelAnswer(Text("endless, or so", "length"), VERSION),
         ModelAnswer(None, "", "the prompt is too long"),
     ]
+
+
+class SlowInference(FakeInference):
+    """Takes so many seconds of the event loop's clock for each of three parts."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        super().__init__()
+        self._seconds, self._passed = seconds, 0.0
+        loop = asyncio.get_running_loop()
+        time = loop.time
+        monkeypatch.setattr(loop, "time", lambda: time() + self._passed)
+
+    async def Generate(
+        self, request: GenerateRequest, context: Any
+    ) -> AsyncIterator[GenerateResponse]:
+        await self._take(request)
+        for _ in range(3):
+            self._passed += self._seconds
+            await asyncio.sleep(0.001)  # a turn in which what is due may happen
+            yield GenerateResponse(text_delta="a", version_id=VERSION)
+        yield GenerateResponse(end=GenerationEnd(finish_reason="stop", version_id=VERSION))
+
+
+async def test_a_slow_answer_is_waited_for_as_long_as_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = SlowInference(monkeypatch, 0.9 * CALL_SECONDS)
+
+    answer = await written(inference_models(service), "one")
+
+    assert answer == ModelAnswer(Text("aaa", "stop"), VERSION)
+    assert len(service.requests) == 1
+
+
+async def test_an_answer_that_stays_away_is_asked_for_again_until_patience_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service, sleeper = SlowInference(monkeypatch, 1.1 * CALL_SECONDS), Sleeper()
+
+    with pytest.raises(UnavailableError, match="did not answer in time"):
+        await written(inference_models(service, sleeper), "one")
+
+    assert len(service.requests) > 1
+    assert sum(sleeper.waits) >= PATIENCE_SECONDS
 
 
 async def test_a_service_without_room_is_asked_again_when_it_says() -> None:

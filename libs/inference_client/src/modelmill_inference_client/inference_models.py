@@ -81,9 +81,9 @@ if TYPE_CHECKING:
 
 PEER = "inference"
 CALL_SECONDS = 120.0
-"""Of one try; it waits in the service's queue too."""
-TOKENS_A_SECOND = 10.0
-"""A text has so much more time for each token that it may have."""
+"""Of one try, or of a text without a new token; it waits in the service's queue too."""
+TEXT_SECONDS = 3600.0
+"""Of a text that goes on: what a slow engine has written is not thrown away."""
 LOADING_SECONDS = 300.0
 """Of the first call, which loads the model."""
 PATIENCE_SECONDS = 600.0
@@ -159,24 +159,29 @@ class InferenceModels:
         Raises:
             As of `likelihoods`.
         """
-        timeout = CALL_SECONDS + request.options.max_new_tokens / TOKENS_A_SECOND
 
         async def ask() -> ModelAnswer[Text]:
-            text, end = await self._generate(request, timeout)
+            text, end = await self._generate(request, CALL_SECONDS)
             return ModelAnswer(Text(text, end.finish_reason), end.version_id)
 
         return await self._answer(ask, PATIENCE_SECONDS)
 
     async def _generate(
-        self, request: GenerateRequest, timeout: float
+        self, request: GenerateRequest, silence_seconds: float
     ) -> tuple[str, GenerationEnd]:
-        """The whole answer and its end."""
+        """The whole answer and its end; no part of it takes longer than so many seconds."""
         parts: list[str] = []
         end = GenerationEnd()
-        async for part in self._stub.Generate(request, timeout=timeout):
-            parts.append(part.text_delta)
-            if part.HasField("end"):
-                end = part.end
+        now = asyncio.get_running_loop().time
+        try:
+            async with asyncio.timeout(silence_seconds) as limit:
+                async for part in self._stub.Generate(request, timeout=TEXT_SECONDS):
+                    limit.reschedule(now() + silence_seconds)
+                    parts.append(part.text_delta)
+                    if part.HasField("end"):
+                        end = part.end
+        except TimeoutError:
+            raise DeadlineError(f"{PEER} did not answer in time") from None
         return "".join(parts), end
 
     def _score(

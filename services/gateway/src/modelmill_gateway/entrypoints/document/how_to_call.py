@@ -3,7 +3,7 @@
 EXAMPLE = """\
 from openai import OpenAI
 
-client = OpenAI(base_url="https://HOST/v1", api_key="sk-mm-...")
+client = OpenAI(base_url="https://HOST/v1", api_key="mm-...")
 answer = client.chat.completions.create(
     model="NAME",  # client.models.list() lists what the key may ask for
     messages=[{"role": "user", "content": "hello"}],
