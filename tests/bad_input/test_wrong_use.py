@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from modelmill_cli.app import run_app
 from modelmill_client import ApiStatusError
+from modelmill_testkit.models import make_tiny_llama
 
 from tests.bad_input.mill import StartedMill, mill
 
@@ -109,6 +110,25 @@ def test_a_token_of_another_tenant_says_who_asks_what_runs_here(stack: StartedMi
     refused = mill(stack.state.path, "whoami", MODELMILL_TOKEN="garbage")
     assert refused.status == 2
     assert "401" in refused.line
+
+
+def test_a_tenant_that_nobody_created_is_called_so(stack: StartedMill):
+    assert mill(stack.state.path, "tenants", "create", "globex").status == 0
+    said = mill(stack.state.path, "token", "--tenant", "globxe")
+    assert said.status == 0
+    assert "no tenant 'globxe' was created. Did you mean 'globex'?" in " ".join(said.err.split())
+    assert mill(stack.state.path, "token", "--tenant", "globex").err == ""
+
+
+def test_a_model_belongs_to_who_asks(stack: StartedMill, tmp_path: Path):
+    make_tiny_llama(tmp_path / "model")
+    token = mill(stack.state.path, "token", "--tenant", "globex").out.strip()
+    asks = {"MODELMILL_TOKEN": token}
+    folder = str(tmp_path / "model")
+    made = mill(stack.state.path, "models", "import", folder, "--default", "--json", **asks)
+    assert made.status == 0, made.err
+    listed = mill(stack.state.path, "models", "list", "--json", **asks).out
+    assert '"owned_by": "globex"' in listed or '"owned_by":"globex"' in listed
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,34 @@ def test_a_file_that_is_not_read_here_is_refused_with_the_remedy(
         new_recipe("chat", [str(data)], tmp_path / "r.yaml", base="b")
 
 
+def test_the_encoding_of_a_file_is_detected(tmp_path: Path) -> None:
+    data = tmp_path / "rows.csv"
+    rows = [
+        f"我想退掉上周买的第{number}台打印机,{'退货' if number % 2 else '订单'}"
+        for number in range(9)
+    ]
+    data.write_bytes("\n".join(["问题,类别", *rows]).encode("gb18030"))
+    text = new_recipe("classify", [str(data)], tmp_path / "r.yaml", base="b")
+    assert 'answer_template: "{类别}"' in text
+
+
+@pytest.mark.tier("test")
+def test_who_wants_answers_out_of_documents_is_told_how_to_get_them(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("# Printers\n\nThey print.\n")
+    with pytest.raises(InvalidInputError, match="mill data generate"):
+        new_recipe("chat", [str(tmp_path / "docs")], tmp_path / "r.yaml", base="b")
+    text = new_recipe("continue", [str(tmp_path / "docs")], tmp_path / "r.yaml", base="b")
+    assert "name: docs\n" in text
+
+
+def test_a_base_folder_that_is_not_there_makes_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    data = _written(tmp_path, a=FIRST)
+    with pytest.raises(InvalidInputError, match="Did you mean 'base'"):
+        new_recipe("classify", data, tmp_path / "r.yaml", base=f"{tmp_path}/bsae")
+
+
 def test_values_that_are_no_text_count_as_what_they_look_like(tmp_path: Path) -> None:
     data = tmp_path / "rows.jsonl"
     rows = [{"note": f"n{number}", "stars": number % 3} for number in range(9)]

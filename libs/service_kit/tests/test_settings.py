@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from modelmill_service_kit.bus_access import BusTls, NkeySeed
+from modelmill_service_kit.process import misspelt_settings
 from modelmill_service_kit.settings import ServiceSettings
 from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
 
 
 def settings(**changes: Any) -> ServiceSettings:
@@ -56,3 +58,27 @@ def test_certificates_are_given_whole_or_not_at_all(left_out: str, nothing: str 
     with pytest.raises(ValidationError, match="give all of MTLS_AUTHORITY_PATH, MTLS_CERT"):
         settings(artifact_root="/data", **MTLS | {left_out: nothing})
     assert settings(artifact_root="/data", **dict.fromkeys(MTLS, nothing)).mutual_tls() is None
+
+
+class OwnSettings(ServiceSettings):
+    """Of a service."""
+
+    model_config = SettingsConfigDict(env_prefix="OWN_")
+    max_body_bytes: int = 1
+
+
+def test_a_misspelt_setting_is_named_with_the_one_that_is_meant_and_others_variables_are_not():
+    set_by_others = {
+        "OWN_MAX_BODY_BYTES": "1",
+        "OWN_SERVICE_SECRET_FILE": "/secret",
+        "OWN_SERVICE_PORT": "80",
+        "OWN_PORT_80_TCP_ADDR": "10.0.0.1",
+        "OWN_NOTES": "mine",
+        "OTHER_MAX_BODY_BYTE": "1",
+    }
+    assert misspelt_settings(OwnSettings, set_by_others) == {}
+    misspelt = {"OWN_MAX_BODY_BYTE": "1", "OWN_SERVICE_SECRT": "x"}
+    assert misspelt_settings(OwnSettings, set_by_others | misspelt) == {
+        "OWN_MAX_BODY_BYTE": "OWN_MAX_BODY_BYTES",
+        "OWN_SERVICE_SECRT": "OWN_SERVICE_SECRET",
+    }

@@ -25,6 +25,14 @@ async def test_missing_settings_end_it_with_one_line() -> None:
     assert "MODERATION_NATS_URL" in line
 
 
+async def test_a_wrong_setting_is_named_with_what_it_must_be() -> None:
+    _, said = await refused_start("moderation", {"nats_replicas": "many"})
+
+    (line,) = said
+    assert "MODERATION_NATS_REPLICAS (input should be a valid integer" in line
+    assert "many" not in line
+
+
 async def test_replicas_that_one_broker_cannot_have_end_it_with_one_line(
     nats: NatsServer, tmp_path: Path
 ) -> None:

@@ -85,6 +85,20 @@ async def test_two_versions_are_compared_on_the_same_rows(site: Any, toy_rows: A
     assert results["passed"] is False
 
 
+@pytest.mark.parametrize(("limit", "most"), [(0, len("animal") + 16), (5, 5)])
+async def test_answers_are_not_written_far_beyond_the_longest_reference(
+    site: Any, toy_rows: Any, limit: int, most: int
+) -> None:
+    service = Learned()
+    async with evaluating(site, service):
+        await site.add_dataset(test=toy_rows(3))
+        created = await create(site, measures=["exact_match"], max_new_tokens=limit)
+        await site.ended(created.job_id)
+
+    (_, *asked) = [each for each in service.requests if each.HasField("options")]
+    assert {request.options.max_new_tokens for request in asked} == {most}
+
+
 async def test_the_job_record_has_metrics_and_the_artifact_rows_without_prompts(
     site: Any, toy_rows: Any
 ) -> None:

@@ -1,10 +1,13 @@
 """Connection to the gateway: where it is, and the token that is shown to it."""
 
 import os
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 
-from modelmill_client import Modelmill
+import typer
+from modelmill_client import Modelmill, ModelmillError
+from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, OPERATOR, LocalKeys
 from modelmill_cli.state_folder import StateFolder
@@ -12,6 +15,8 @@ from modelmill_cli.state_folder import StateFolder
 DEFAULT_TENANT = "demo"
 OPERATORS = "operators"
 """Tenant of whoever runs the installation; has nothing but the audit log of what they change."""
+SHARED = "shared"
+"""Owner of what every tenant may use."""
 DEFAULT_MODEL = "default"
 """What the gateway asks where nobody names a model, if it is not told otherwise."""
 
@@ -29,6 +34,25 @@ def connect(state: StateFolder) -> Modelmill:
         return Modelmill()
     url = state.read_runtime().http_url
     return Modelmill(url) if os.environ.get("MODELMILL_TOKEN") else connect_locally(state, url)
+
+
+def own_tenant(state: StateFolder) -> str:
+    """The tenant of who asks; this machine's own user has the one of `mill up`."""
+    if not os.environ.get("MODELMILL_TOKEN"):
+        return DEFAULT_TENANT
+    with connect(state) as client:
+        return str(client.me.retrieve()["tenant"])
+
+
+def warn_of_unknown_tenant(state: StateFolder, tenant: str) -> None:
+    """Say that nobody created a tenant: it would begin with what a misspelt name is given."""
+    if tenant in (DEFAULT_TENANT, OPERATORS, SHARED):
+        return
+    with suppress(ModelmillError), connect_as_operator(state) as client:
+        known = [each["id"] for each in client.tenants.list()]
+        if tenant not in known:
+            words = f"no tenant {tenant!r} was created.{did_you_mean(tenant, known)}"
+            typer.echo(f"warning: {words} `mill tenants list` lists those there are", err=True)
 
 
 def connect_locally(state: StateFolder, url: str) -> Modelmill:

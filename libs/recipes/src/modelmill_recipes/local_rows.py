@@ -13,11 +13,14 @@ from modelmill_documents.document_format import DocumentFormat, document_format_
 from modelmill_documents.errors import DocumentError
 from modelmill_documents.parse_document import DocumentParser
 from modelmill_documents.passages import DEFAULT_TOKENS, PassageSize, passages_of
+from modelmill_documents.readers.encoding import encoding_of
 from modelmill_service_kit.errors import InvalidInputError
 
 DELIMITERS = ",;\t|"
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 MAX_FIELD_CHARACTERS = 1 << 24
+HEAD_BYTES = 1 << 18
+"""By which an encoding is detected."""
 PASSAGE_COLUMNS = ("text", "file", "page", "section", "offset")
 """Columns of every document, as data-prep has them."""
 
@@ -53,8 +56,8 @@ class LocalRows:
         """Every row that can be read; others are left out, as is a document that is refused.
 
         Raises:
-            UnreadHereError: It is none of JSON lines, CSV, text, Parquet and documents, or not in
-                UTF-8.
+            UnreadHereError: It is none of JSON lines, CSV, text, Parquet and documents, or in an
+                unknown encoding.
             OSError: It cannot be read.
         """
         name = self._file.name.lower().removesuffix(".gz")
@@ -64,10 +67,9 @@ class LocalRows:
         if document_format := document_format_of(self._file.name):
             yield from self._passages(document_format)
             return
-        encoding = str(self._reading.get("encoding") or "utf-8-sig")
         try:
             with ExitStack() as stack:
-                lines = self._opened(stack, encoding)
+                lines = self._opened(stack, str(self._reading.get("encoding") or ""))
                 if name.endswith(JSON_ENDINGS):
                     yield from _json_rows(lines)
                 elif name.endswith((".csv", ".tsv")):
@@ -84,6 +86,9 @@ class LocalRows:
         content: Any = self._content
         if self._file.name.lower().endswith(".gz"):
             content = stack.enter_context(gzip.GzipFile(fileobj=content))
+        if not encoding:
+            encoding = encoding_of(content.read(HEAD_BYTES))
+            content.seek(0)
         return stack.enter_context(TextIOWrapper(content, encoding=encoding, newline=""))
 
     def _passages(self, document_format: DocumentFormat) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarString
 
 from modelmill_recipes.propose import Columns, Kind, propose_mapping
-from modelmill_recipes.recipe import files_named, no_file
+from modelmill_recipes.recipe import base_problem, files_named, no_file
 
 HEAD = "# From rows to a served model: mill run {file}. `mill recipe schema` has every field.\n"
 TRAINING = """\
@@ -38,22 +38,19 @@ def new_recipe(kind: Kind, data: Sequence[str], output: Path, *, base: str, name
     Args:
         data: Paths, globs and folders of documents; the first rows of each file are read.
         output: Where the recipe will be: files are named relative to it.
-        name: Of recipe and alias; defaults to that of the first file.
+        name: Of recipe and alias; defaults to that of the first file or folder.
 
     Raises:
         InvalidInputError: There is no such file, its rows cannot be read, or it has no column that
             the kind and the other files need.
     """
-    files = {each: files_named(each, Path()) for each in data}
-    if missing := [no_file(each, Path()) for each, found in files.items() if not found]:
-        raise InvalidInputError(missing)
-    every = list(dict.fromkeys(file for found in files.values() for file in found))
+    every = _every_file(data, base)
     columns = Columns.of(every)
     mapping = propose_mapping(kind, columns)
     folder = output.resolve().parent
     named = [os.path.relpath(Path(each).expanduser().absolute(), folder) for each in data]
     shown = {key: _shown(value) for key, value in mapping.items()}
-    own = name or _name_of(every[0])
+    own = name or _name_of(Path(data[0]) if Path(data[0]).is_dir() else every[0])
     sections: dict[str, Any] = {
         "name": own,
         "base": base,
@@ -71,6 +68,16 @@ def new_recipe(kind: Kind, data: Sequence[str], output: Path, *, base: str, name
             text += f"# In some files alone: {', '.join(partial)}.\n" if partial else ""
             text += GATE if kind in OF_KIND else TRAINING + GATE
     return text
+
+
+def _every_file(data: Sequence[str], base: str) -> list[Path]:
+    files = {each: files_named(each, Path()) for each in data}
+    missing = [no_file(each, Path()) for each, found in files.items() if not found]
+    if problem := base_problem(base, Path()):
+        missing.append(f"--base: {problem}")
+    if missing:
+        raise InvalidInputError(missing)
+    return list(dict.fromkeys(file for found in files.values() for file in found))
 
 
 def _shown(text: str) -> str:

@@ -56,8 +56,8 @@ class Columns:
         Of many documents some are read, which stand for all; those that are refused are left out.
 
         Raises:
-            InvalidInputError: One is neither, or not UTF-8. Data-prep reads more than this: the
-                mapping can be written by hand.
+            InvalidInputError: One is neither, or has an unknown encoding. Data-prep reads more than
+                this: the mapping can be written by hand.
             OSError: One cannot be read.
         """
         found: dict[Path, Sequence[Row]] = {}
@@ -172,6 +172,11 @@ def _label(columns: Columns) -> str:
 
 
 def _answer(columns: Columns) -> dict[str, str]:
+    if all(document_format_of(file.name) for file in columns.files):
+        raise InvalidInputError(
+            "documents have no answers. `mill data generate FILE ... --teacher MODEL` has a model"
+            " write questions and answers about them; `--kind continue` learns their text as it is"
+        )
     answer = columns.named(ANSWERS)
     if not answer:
         question = columns.named(QUESTIONS)

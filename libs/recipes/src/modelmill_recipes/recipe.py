@@ -174,10 +174,9 @@ def _base(given: str, folder: Path, errors: list[tuple[Place, str]]) -> str | Pa
         return _address(given, "model", ("base",), errors) or given
     if "/" not in given:
         return given
-    path = (folder / Path(given).expanduser()).resolve()
-    if not path.is_dir():
-        errors.append((("base",), f"base: no folder {given!r}.{_looked(path)}"))
-    return path
+    if problem := base_problem(given, folder):
+        errors.append((("base",), f"base: {problem}"))
+    return (folder / Path(given).expanduser()).resolve()
 
 
 def _training(value: dict[str, Any]) -> dict[str, Any]:
@@ -250,9 +249,11 @@ def _files(
         if section == "data" and is_hub_address(each):
             continue
         paths = files_named(each, folder, documents=section == "data")
+        place: Place = (section, "files", *(() if isinstance(given, str) else (index,)))
         if not paths:
-            place: Place = (section, "files", *(() if isinstance(given, str) else (index,)))
             errors.append((place, f"{section}.files: {no_file(each, folder)}"))
+        empty = [path.name for path in paths if path.stat().st_size == 0]
+        errors += [(place, f"{section}.files: {name} is empty") for name in empty]
         found |= dict.fromkeys(paths)
     return tuple(found)
 
@@ -271,6 +272,13 @@ def files_named(given: str, folder: Path, *, documents: bool = True) -> list[Pat
     else:
         paths = [path]
     return [one.resolve() for one in paths if one.is_file()]
+
+
+def base_problem(given: str, folder: Path) -> str:
+    """Why there is no such base folder; empty where there is, or a name is given."""
+    path = (folder / Path(given).expanduser()).resolve()
+    is_folder = "/" in given and not is_hub_address(given)
+    return f"no folder {given!r}.{_looked(path)}" if is_folder and not path.is_dir() else ""
 
 
 def _is_document(path: Path, folder: Path) -> bool:

@@ -3,12 +3,14 @@
 import asyncio
 import faulthandler
 import os
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -147,6 +149,9 @@ class Ending:
         await asyncio.sleep(self.seconds_left)
 
 
+ALIKE = 0.85
+"""Of a misspelt setting and the one that is meant, as `difflib` compares."""
+OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT)|_PORT_\d+_")
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
@@ -176,6 +181,8 @@ def run_service(
         sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
     except DomainError as error:
         sys.exit(_fail(name, str(error)))
+    for misspelt, meant in misspelt_settings(settings_type, os.environ).items():
+        print(f"{name}: {misspelt} is no setting. Did you mean {meant}?", file=sys.stderr)
     try:
         with (
             telemetry(name, settings),
@@ -239,10 +246,31 @@ def _end_at_last(seconds: float) -> None:
 
 
 def _wrong_setting(prefix: str, error: ErrorDetails) -> str:
-    """The setting's name, never its value; of a rule about several of them, the rule."""
-    if error["loc"]:
-        return f"{prefix}{'.'.join(map(str, error['loc']))}".upper()
-    return str(error.get("ctx", {}).get("error", error["msg"]))
+    """The setting's name and what is wrong, never its value; of a rule about several, the rule."""
+    said = str(error.get("ctx", {}).get("error", error["msg"]))
+    if not error["loc"]:
+        return said
+    setting = f"{prefix}{'.'.join(map(str, error['loc']))}".upper()
+    return f"{setting} ({said[:1].lower()}{said[1:]})"
+
+
+def misspelt_settings(
+    settings_type: type[ServiceSettings], environment: Mapping[str, str]
+) -> dict[str, str]:
+    """Variables that look like a setting and are none, with the one that may be meant.
+
+    Kubernetes sets variables of its own, whose names begin with those of services.
+    """
+    prefix = settings_type.model_config.get("env_prefix", "")
+    known = [f"{prefix}{field}".upper() for field in settings_type.model_fields]
+    known += [f"{each}_FILE" for each in known]
+    found = {}
+    for name, value in environment.items():
+        is_ours = name.startswith(prefix) and not OF_KUBERNETES.search(name)
+        if is_ours and name not in known and not value.startswith("tcp://"):
+            for meant in get_close_matches(name, known, n=1, cutoff=ALIKE):
+                found[name] = meant
+    return found
 
 
 def _fail(name: str, message: str) -> int:

@@ -10,7 +10,7 @@ from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_cli.certificates import LEAF_LIFE, NAMES, CertificateFolder
 from modelmill_cli.commands import api_keys
-from modelmill_cli.gateway import DEFAULT_TENANT
+from modelmill_cli.gateway import DEFAULT_TENANT, warn_of_unknown_tenant
 from modelmill_cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LONGEST_LIFE, OPERATOR, LocalKeys
 from modelmill_cli.output import AsJson, print_done, print_json
 from modelmill_cli.state_folder import StateFolder
@@ -100,6 +100,7 @@ def token(
         raise InvalidInputError(errors)
     if keys is None:
         state.read_runtime()
+        warn_of_unknown_tenant(state, tenant)
     signing = LocalKeys(keys or state.keys)
     issued = signing.issue(subject=subject, tenant=tenant, scopes=scopes, life=life)
     if as_json:

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from modelmill_cli.commands.exports import Version, export, version_named
 from modelmill_cli.form_table import print_forms
-from modelmill_cli.gateway import DEFAULT_MODEL, DEFAULT_TENANT, connect
+from modelmill_cli.gateway import DEFAULT_MODEL, connect, own_tenant, warn_of_unknown_tenant
 from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list, when
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder, owner_only
@@ -123,8 +123,9 @@ def import_source(
     ],
     name: Annotated[str, typer.Option(help="Display name.")] = "",
     tenant: Annotated[
-        str, typer.Option(help="Owner; `shared` lets every tenant use it.")
-    ] = DEFAULT_TENANT,
+        str,
+        typer.Option(help="Owner; `shared` lets every tenant use it.", show_default="who asks"),
+    ] = "",
     default: Annotated[bool, typer.Option("--default", help="Make it the default model.")] = False,
     base: Annotated[
         str, typer.Option(help="Version of an adapter's base, instead of the one that it names.")
@@ -138,7 +139,9 @@ def import_source(
     # The store, the client of the bus and that of a hub take long to load; few commands use them.
     from modelmill_cli.model_source import import_model_of
 
-    ready = import_model_of(context.obj, source, name=name, tenant=tenant, base=base)
+    owner = tenant or own_tenant(context.obj)
+    warn_of_unknown_tenant(context.obj, owner)
+    ready = import_model_of(context.obj, source, name=name, tenant=owner, base=base)
     made = {"id": ready.version_id, "name": ready.name, "size_bytes": ready.size_bytes}
     words = f"{ready.version_id}  {ready.name}  {data_size(ready.size_bytes)}"
     print_done(made, words, as_json=as_json)

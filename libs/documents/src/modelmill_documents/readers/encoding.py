@@ -1,6 +1,7 @@
 """Bytes of a page or a plain document as text."""
 
 import re
+from codecs import getincrementaldecoder
 
 import charset_normalizer
 
@@ -31,5 +32,21 @@ def text_of(content: bytes, *, declares: bool = False) -> str:
             return content.decode(_SUPERSETS.get(name, name), "replace")
         except LookupError:
             pass
+    return content.decode(_guessed(content), "replace")
+
+
+def encoding_of(head: bytes) -> str:
+    """Codec of a text, by its first bytes, as `text_of` finds it; skips marks at its beginning."""
+    for mark, codec in _MARKS:
+        if head.startswith(mark):
+            return "utf-8-sig" if codec == "utf-8" else "utf-16"
+    try:
+        getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
+    except UnicodeDecodeError:
+        return _guessed(head)
+    return "utf-8"
+
+
+def _guessed(content: bytes) -> str:
     guess = charset_normalizer.from_bytes(content[:_GUESSED_BYTES]).best()
-    return content.decode(guess.encoding if guess else "utf-8", "replace")
+    return _SUPERSETS.get(guess.encoding, guess.encoding) if guess else "utf-8"

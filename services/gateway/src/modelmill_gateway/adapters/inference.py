@@ -187,7 +187,9 @@ def _refusals(field: str) -> Iterator[None]:
 def _refused(error: InvalidInputError, field: str) -> BadRequestError:
     """The engine's refusal, under OpenAI's code where it is about length; it names the limit."""
     if error.reason == "PROMPT_TOO_LONG":
-        return BadRequestError(error.errors, param=field, code="context_length_exceeded")
+        # OpenAI's words, by which clients know it.
+        errors = [f"This model's maximum context length is exceeded: {it}" for it in error.errors]
+        return BadRequestError(errors, param=field, code="context_length_exceeded")
     return BadRequestError(error.errors, code="invalid_request")
 
 

@@ -6,6 +6,7 @@ import secrets
 from dataclasses import dataclass, replace
 
 from modelmill_service_kit.errors import PermissionDeniedError
+from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_gateway.domain.errors import ModelNotAllowedError
 
@@ -65,9 +66,16 @@ class Caller:
     def require_model(self, name: str) -> None:
         """Raise ModelNotAllowedError unless the caller may ask for a model by this very name."""
         if not self.may_ask(name):
-            raise ModelNotAllowedError(f"the key may not ask for the model {name[:80]!r}")
+            named = sorted(self.models or ())
+            more = f" and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+            raise ModelNotAllowedError(
+                f"the key may not ask for the model {name[:80]!r}.{did_you_mean(name, named)}"
+                f" It may ask for {', '.join(named[:MOST_NAMED])}{more}"
+            )
 
 
+MOST_NAMED = 5
+"""Models of a key that a refusal names."""
 BEGINNING = "mm-"
 """What tells a key from a token of an issuer, which is three parts with dots between them."""
 SECRET_BYTES = 32

@@ -20,6 +20,8 @@ MAX_CHOICES = 256
 HEAD_CHARACTERS = 64
 """Of a plain document these first characters (at most a quarter) are the prompt; the rest is
 scored."""
+SPARE_TOKENS = 16
+"""Of an answer beyond the bytes of the longest reference: how it begins, and its end."""
 NO_ANSWER = "its last message is not an assistant message with text"
 
 
@@ -51,11 +53,20 @@ def dataset_suite(folder: Path, choices: Sequence[str], plan: EvaluationPlan) ->
         items=_with_unique_keys(items),
         measures=measures,
         shown=OF_CLASSES if labels and not plan.measures else (),
-        max_new_tokens=plan.max_new_tokens,
+        max_new_tokens=min(plan.max_new_tokens, _most_tokens(items)),
         rows=count,
         skipped=skipped,
         first_skipped=NO_ANSWER if skipped else "",
     )
+
+
+def _most_tokens(items: Sequence[Item]) -> int:
+    """More tokens than any reference has: a token is a byte at least.
+
+    A model that goes on for ever is stopped there, which costs it nothing that a measure counts.
+    """
+    longest = max((len(item.reference.encode()) for item in items), default=0)
+    return longest + SPARE_TOKENS
 
 
 def _item(key: str, row: Mapping[str, Any], choices: tuple[str, ...]) -> Item | None:

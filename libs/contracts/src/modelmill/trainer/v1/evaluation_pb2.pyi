@@ -50,7 +50,9 @@ class EvaluationSpec(_message.Message):
     max_rows: _builtins.int
     """Rows of the dataset, and of each task, at most; they are drawn by the seed. 0 means 1,000."""
     max_new_tokens: _builtins.int
-    """Of each generated answer; 0 means 256. A task may say less."""
+    """Of each generated answer; 0 means 256. A task may say less. To rows of the dataset no answer
+    goes on for more tokens than the longest reference has bytes, and 16.
+    """
     seed: _builtins.int
     """Of the rows drawn and of the bootstrap; 0 means 1."""
     resamples: _builtins.int

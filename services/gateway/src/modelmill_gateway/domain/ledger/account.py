@@ -39,10 +39,15 @@ class Outcome(Enum):
 
 
 class Verdict(NamedTuple):
-    """Outcome of a reservation, and with EXCEEDED the index of the limit."""
+    """Outcome of a reservation."""
 
     outcome: Outcome
     limit: int = -1
+    """With EXCEEDED: index of the limit."""
+    left: int = 0
+    """What is surely left of it."""
+    need: int = 0
+    """What the request may use of it."""
 
 
 HELD = Verdict(Outcome.HELD)
@@ -340,5 +345,6 @@ class Account:
         caps = budget.limits.caps
         for index in self.limited:
             if used[index] + need[index] > caps[index]:
-                return Verdict(Outcome.EXCEEDED, index)
+                left = max(0, caps[index] - used[index])
+                return Verdict(Outcome.EXCEEDED, index, left, need[index])
         return UNKNOWN

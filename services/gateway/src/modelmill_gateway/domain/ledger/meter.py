@@ -81,8 +81,10 @@ def refusal(budget: Budget, verdict: Verdict, now_ms: int) -> QuotaExceededError
     )
     period = f" a {budget.limits.period}" if index > PARALLEL and budget.limits.period else ""
     is_rate = index <= PARALLEL
+    lower = " Lower max_tokens" if index in (MINUTE_TOKENS, TOKENS) and verdict.left else ""
     return QuotaExceededError(
-        f"{whose} may use {cap} {WORDS[index]}{period}, and this request would exceed that",
+        f"{whose} may use {cap} {WORDS[index]}{period}; {verdict.left} are left, and this request"
+        f" may need {verdict.need}.{lower or ' Retry later'}",
         code=RATE if is_rate else BUDGET,
         retry_after_seconds=_seconds(budget, index, now_ms),
     )

@@ -16,8 +16,11 @@ from modelmill_gateway.entrypoints.schemas.moderations import (
     text_moderation,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import parse_open
+from modelmill_gateway.entrypoints.schemas.texts import refuse_unknown
 
 FLOAT_BYTES = 4
+IGNORED = ("dimensions", "user")
+"""Fields of an order for embeddings; null is no value."""
 
 
 class EmbeddingRoute(JsonRoute[EmbeddingBody]):
@@ -30,6 +33,7 @@ class EmbeddingRoute(JsonRoute[EmbeddingBody]):
         parsed = parse_open(body, EmbeddingBody)
         if (parsed.model_extra or {}).get("dimensions") is not None:
             raise unsupported("dimensions")
+        refuse_unknown(parsed, IGNORED)
         return parsed
 
     async def whole(
@@ -74,7 +78,9 @@ class ModerationRoute(JsonRoute[ModerationBody]):
         self._judge_texts = judge_texts
 
     def parse(self, body: bytes) -> ModerationBody:
-        return parse_open(body, ModerationBody)
+        parsed = parse_open(body, ModerationBody)
+        refuse_unknown(parsed, ())
+        return parsed
 
     async def whole(
         self, asked: ModerationBody, request: RequestContext

@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from modelmill_gateway.domain.chat import Constraint
 from modelmill_gateway.domain.errors import BadRequestError
@@ -22,15 +22,22 @@ Choices = Annotated[Many[Annotated[str, Field(min_length=1)]], Field(min_length=
 Expression = Annotated[str, Field(min_length=1)]
 
 
-class JsonSchema(OpenBody):
+class ClosedPart(OpenBody):
+    """A part of a body whose unknown fields are refused: unnoticed they would free the answer."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class JsonSchema(ClosedPart):
     """A schema with its name. It holds whether `strict` is said or not."""
 
+    description: str | None = None
     name: str = Field(min_length=1, max_length=64)
     json_schema: Schema = Field(alias="schema")
     strict: bool | None = None
 
 
-class ResponseFormat(OpenBody):
+class ResponseFormat(ClosedPart):
     """Response format, as OpenAI's clients send it."""
 
     type: Literal["text", "json_object", "json_schema"]

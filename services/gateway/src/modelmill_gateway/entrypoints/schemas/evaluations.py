@@ -98,7 +98,11 @@ class EvaluationBody(JobBody):
         examples=[500],
     )
     max_new_tokens: int = Field(
-        0, ge=0, lt=UINT32, description="Maximum tokens of an answer; 0 means 256."
+        0,
+        ge=0,
+        lt=UINT32,
+        description="Maximum tokens of an answer; 0 means 256; at most the bytes of the longest"
+        " reference and 16.",
     )
     seed: int = Field(0, ge=0, lt=UINT64)
     resamples: int = Field(

@@ -9,6 +9,7 @@ is left, and the model generates the end. One byte counts as one token, the wors
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from unicodedata import category
 
 from modelmill_service_kit.errors import InvalidInputError
 
@@ -43,6 +44,8 @@ MOST_SPARE = 48
 LEVELS = (8, 4, 2, 1, 0)
 """Recursion depths to try: the deepest that leaves half of the limit for the answer."""
 MAX_CHOICES = 1_000
+CONTROL = ("Cc", "Cs")
+"""Unicode's categories of control characters and of halves of characters."""
 MAX_CHOICE_CHARACTERS = 64_000
 LARGE_CHARACTERS = 2_000
 """Larger constraints are compiled in a thread."""
@@ -196,6 +199,6 @@ def _choices(texts: tuple[str, ...]) -> tuple[Node, dict[str, Node]]:
         raise InvalidInputError(
             f"a choice has at most {MAX_CHOICES} texts and {MAX_CHOICE_CHARACTERS} characters"
         )
-    if not all(text and text.isprintable() for text in texts):
+    if not all(texts) or any(category(letter) in CONTROL for letter in "".join(texts)):
         raise InvalidInputError("a text to choose is not empty and has no control characters")
     return one_of(texts, "s")
