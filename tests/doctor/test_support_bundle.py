@@ -19,7 +19,8 @@ def test_no_secret_and_no_line_of_others_is_in_a_bundle(tmp_path: Path):
     seed = (it.state.bus_identities / "trainer.nk").read_text().strip()
     webhook = (it.state.keys / "webhook.key").read_text().strip()
     (it.state.path / "up.log").write_text(
-        f"          gateway INFO served\n          trainer ERROR refused {seed}\n"
+        f"          gateway 2026-12-02T23:00:01.234 INFO served request_id=req-1\n"
+        f"          trainer ERROR refused {seed}\n"
         f"Traceback (most recent call last):\n  {PROMPT}\n             nats [1] [INF] ready\n"
     )
     up = running(it)
@@ -31,7 +32,7 @@ def test_no_secret_and_no_line_of_others_is_in_a_bundle(tmp_path: Path):
     for hidden in (seed, webhook, "a-secret-of-services", PROMPT, "Traceback"):
         assert hidden not in whole
     assert files["up.log"].decode().splitlines() == [
-        "          gateway INFO served",
+        "          gateway 2026-12-02T23:00:01.234 INFO served request_id=req-1",
         "          trainer ERROR refused [secret]",
         "             nats [1] [INF] ready",
         "2 other lines were left out",

@@ -89,10 +89,17 @@ async def run_prometheus(
     (folder / "secret").write_text(secret)
     config = configuration(ports, folder / "secret", port)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    async with configured_prometheus(folder / "prometheus.yml", folder / "data", port) as server:
+        yield server
+
+
+@asynccontextmanager
+async def configured_prometheus(config: Path, data: Path, port: int) -> AsyncIterator[Prometheus]:
+    """One of a configuration, until the block ends."""
     process = await asyncio.create_subprocess_exec(
         "prometheus",
-        f"--config.file={folder / 'prometheus.yml'}",
-        f"--storage.tsdb.path={folder / 'data'}",
+        f"--config.file={config}",
+        f"--storage.tsdb.path={data}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--enable-feature=exemplar-storage",
         stdin=DEVNULL,

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import json
+from pathlib import Path
 
 import httpx
 import pytest
+from modelmill_testkit.ports import free_port
 from modelmill_testkit.trace_edges import (
     ASKED_ABOUT_EDGES,
     CHAT_EDGES,
@@ -20,7 +22,7 @@ from openai import AsyncOpenAI, AuthenticationError
 from tests.e2e.conftest import write_rows
 from tests.telemetry.conftest import HERE_CHARS, Watched, traced
 from tests.telemetry.dashboards import Query, metrics_in, queries
-from tests.telemetry.prometheus_server import Prometheus
+from tests.telemetry.prometheus_server import Prometheus, configured_prometheus
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
 
@@ -227,3 +229,19 @@ async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: 
     elsewhere = {"up", *OF_SEVERAL_PROCESSES}
     missing = sorted(name for name in asked - elsewhere if f"\n{name}" not in text)
     assert not missing, f"no service shows {missing}"
+
+
+async def test_the_configuration_that_mill_up_writes_scrapes_every_service(
+    watched: Watched, tmp_path: Path
+) -> None:
+    config = watched.loop.state.runtime_file.with_name("prometheus.yml")
+    assert config.stat().st_mode & 0o777 == 0o600
+    async with configured_prometheus(config, tmp_path / "data", free_port()) as server:
+
+        async def all_are_up() -> bool:
+            return await server.values("sum(up) by (job)") == [1] * 6
+
+        await eventually(all_are_up)
+        assert set(await server.label_values("label_values(up, job)")) == {
+            *("gateway", "moderation", "data-prep", "trainer", "optimizer-builder", "inference")
+        }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,21 @@ def test_the_end_of_the_log_is_told_with_its_place_and_nothing_that_a_terminal_o
 
     *lines, where = log.last_words().splitlines()
     assert [line.split()[-1] for line in lines[:-1]] == [str(at) for at in range(11, 30)]
-    assert lines[-1] == f"{'trainer':>17} ERROR no ?[2J room"
+    assert re.fullmatch(rf"{'trainer':>17} \S+T\S+ ERROR no \?\[2J room", lines[-1])
     assert where == f"all of the log: {tmp_path / 'up.log'}"
     assert (tmp_path / "up.log").read_text().splitlines()[0] == f"{'nats':>17} line 0"
+
+
+def test_a_line_of_ours_has_its_time_and_what_it_is_of(tmp_path: Path) -> None:
+    line = {"time": "2026-12-02T23:00:01.234+00:00", "level": "INFO", "message": "GET / 200"}
+    with StackLog(tmp_path / "up.log") as log:
+        log.write("gateway", json.dumps(line | {"request_id": "req-1", "tenant": "acme"}))
+        log.write("mill", "gateway ended with status -9; starting it again")
+    first, second = (tmp_path / "up.log").read_text().splitlines()
+    assert first == (
+        f"{'gateway':>17} 2026-12-02T23:00:01.234 INFO GET / 200 request_id=req-1 tenant=acme"
+    )
+    assert re.fullmatch(r" +mill \d{4}-\S+T\S+ gateway ended with status -9; .*", second)
 
 
 def test_a_second_log_on_the_folder_takes_nothing_of_the_first(tmp_path: Path) -> None:

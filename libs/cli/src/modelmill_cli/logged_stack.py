@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,6 +21,10 @@ from modelmill_cli.state_folder import StateFolder
 KEPT_BYTES = 16 << 20
 """Of one file; a full one is kept beside the new one, in place of the one before."""
 TAIL_LINES = 20
+BROKER = "nats"
+"""Its lines have a time."""
+NAMED = ("seconds", "request_id", "tenant", "job_id", "trace_id")
+"""Fields of a line that a log keeps beside its message."""
 UNREMARKABLE = ("[INF]", "[DBG]", "[TRC]")
 """Marks of the broker's lines that are no news."""
 NEWS = ("WARNING", "ERROR", "CRITICAL")
@@ -42,7 +47,7 @@ class StackLog:
 
     def write(self, name: str, line: str) -> None:
         """Keep what a process said, behind its name and shortened for people."""
-        said = f"{name:>17} {readable(line)}"
+        said = f"{name:>17} {dated(line, stamps=name != BROKER)}"
         self._tail.extend(said.splitlines())
         with suppress(OSError):
             os.write(self._file, f"{said}\n".encode())
@@ -71,6 +76,21 @@ def readable(line: str) -> str:
     text = f"{record.get('level', '')} {record.get('message', '')}"
     exception = record.get("exception")
     return f"{text}\n{exception}" if exception else text
+
+
+def dated(line: str, *, stamps: bool) -> str:
+    """As `readable`, with the time and what the line is of.
+
+    Args:
+        stamps: Whether a line without a time gets the present one.
+    """
+    record = _record(line) or {}
+    time = str(record.get("time", ""))[: len("2026-01-01T00:00:00.000")]
+    if not time and stamps:
+        time = datetime.now(UTC).isoformat(timespec="milliseconds")[:23]
+    named = "".join(f" {name}={record[name]}" for name in NAMED if record.get(name))
+    head, *exception = readable(line).split("\n", 1)
+    return "\n".join((f"{time} {head}{named}".lstrip(), *exception))
 
 
 def is_news(line: str) -> bool:

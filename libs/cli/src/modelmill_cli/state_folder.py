@@ -15,6 +15,7 @@ from modelmill_service_kit.bus_access import SEED_SUFFIX, NkeySeed
 from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_cli.errors import folder_error
+from modelmill_cli.prometheus_files import CONFIG, TARGETS, prometheus_files
 from modelmill_cli.state_layout import LAYOUT, UNSAID, StateLayout, read_layout, write_layout
 
 DEFAULT_STATE_FOLDER = Path(".modelmill")
@@ -202,7 +203,8 @@ class StateFolder:
 
     def _forget_instance(self) -> None:
         secrets = (self.service_secret_file, self.otlp_token_file)
-        for file in (self.runtime_file, self.console_page, self.orders, *secrets):
+        scraped = (self.runtime_file.with_name(name) for name in (CONFIG, TARGETS))
+        for file in (self.runtime_file, self.console_page, self.orders, *secrets, *scraped):
             file.unlink(missing_ok=True)
 
     def _make_folders(self) -> None:
@@ -226,6 +228,13 @@ class StateFolder:
             self._elsewhere.unlink(missing_ok=True)
         else:
             write_private(self._elsewhere, runtime.artifact_root.encode())
+        for file, content in prometheus_files(
+            self.runtime_file.parent,
+            self.service_secret_file,
+            runtime.http_url,
+            runtime.metrics_ports,
+        ).items():
+            write_private(file, content)
         write_private(self.runtime_file, json.dumps(asdict(runtime), indent=1).encode())
 
     def read_runtime(self) -> Runtime:

@@ -16,7 +16,7 @@ from modelmill_cli.doctor.examined import Examined
 from modelmill_cli.doctor.state_files import secret_files
 
 LOG_LINES, LINE_CHARACTERS = 5000, 400
-OURS = re.compile(r"^ *[a-z_]+ (?:DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
+OURS = re.compile(r"^ *[a-z_]+ (?:[-\d]+T[:.\d]+ )?(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) ")
 OF_THE_BROKER = re.compile(r"^ *nats .*\[(?:INF|WRN|ERR|FTL)\]")
 """Lines of both hold words and ids of ours; others may quote what somebody wrote."""
 SECRET = "[secret]"
