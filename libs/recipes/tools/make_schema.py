@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
+from modelmill_optimizer_builder.domain.forms import FORMS
 from modelmill_recipes.recipe_schema import recipe_schema
 
 TARGET = Path("libs/recipes/src/modelmill_recipes/recipe.schema.json")
@@ -15,7 +16,7 @@ TARGET = Path("libs/recipes/src/modelmill_recipes/recipe.schema.json")
 
 def schema_text() -> str:
     """The file's content."""
-    schema = recipe_schema(openapi_document()["components"]["schemas"])
+    schema = recipe_schema(openapi_document()["components"]["schemas"], FORMS)
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,7 +1,9 @@
 """The JSON Schema of recipes: our own fields, and the API's for what the API takes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
+
+from modelmill_evaluation.score_names import MEASURES
 
 COMPONENTS = "#/components/schemas/"
 DEFINITIONS = "#/$defs/"
@@ -99,11 +101,12 @@ SECTIONS: dict[str, tuple[str, frozenset[str], str]] = {
 """Sections by name: the API's body, the fields of it that a recipe fills in itself, and words."""
 
 
-def recipe_schema(components: Mapping[str, Schema]) -> Schema:
+def recipe_schema(components: Mapping[str, Schema], forms: Collection[str]) -> Schema:
     """The schema of a recipe.
 
     Args:
         components: `components.schemas` of the gateway's OpenAPI document.
+        forms: That can be built.
     """
     definitions: dict[str, Schema] = {}
     sections = {name: _section(name, components, definitions) for name in SECTIONS}
@@ -118,6 +121,8 @@ def recipe_schema(components: Mapping[str, Schema]) -> Schema:
     rules = {**FILES, "description": "YAML files of rules, relative to the recipe."}
     sections["policy"]["properties"] = {"files": rules, **sections["policy"]["properties"]}
     sections["policy"]["required"] = ["files"]
+    sections["optimizations"]["properties"]["target_form"]["enum"] = sorted(forms)
+    sections["evaluation"]["properties"]["measures"]["items"]["enum"] = [*MEASURES]
     many = {"type": "array", "items": sections.pop("optimizations"), "maxItems": 16}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, Template
 
+from modelmill_data_prep.domain.doubtful_choices import doubtful_choices
 from modelmill_data_prep.domain.duplicates.near import Cluster
 from modelmill_data_prep.domain.entities.entity_plan import TYPES, EntityPlan
 from modelmill_data_prep.domain.row_decisions import EVALUATION_LEAK_RULE, SPLITS, TEST_LEAK_RULE
@@ -49,6 +50,7 @@ def report_of(
         "difficulty": dict(tally.difficulty),
         "turns_not_learned": tally.turns_not_learned,
         "choices": None if tally.answers is None else _most_common(tally.answers),
+        "doubtful_choices": doubtful_choices(tally.answers or {}),
         "duplicates": [asdict(cluster) for cluster in clusters],
         "contaminated": dict(contaminated),
         "models": list(models),
@@ -179,10 +181,16 @@ def _charts(report: Mapping[str, Any]) -> list[Chart]:
         _chart("Length in tokens", "Rows kept; a Han character is one.", _of(report, "tokens")),
         _chart("Languages", "Rows kept, by script.", report["languages"]),
         _chart("Difficulty", "Rows of train, by tier.", report.get("difficulty", {})),
-        _chart("Answers", "Where rows choose among few.", report["choices"] or {}),
+        _chart("Answers", _about_choices(report), report["choices"] or {}),
         _chart("Entities", "Found, and what was done.", report["entities"]),
     ]
     return [chart for chart in charts if chart.bars]
+
+
+def _about_choices(report: Mapping[str, Any]) -> str:
+    doubtful = report.get("doubtful_choices", {}).items()
+    named = "; ".join(f"{answer!r} ({meant!r}?)" for answer, meant in doubtful)
+    return "Where rows choose among few." + (f" Perhaps misspelt: {named}." if named else "")
 
 
 def _contamination_groups(report: Mapping[str, Any]) -> list[ContaminationGroup]:
