@@ -109,20 +109,9 @@ def recipe_schema(components: Mapping[str, Schema], forms: Collection[str]) -> S
         forms: That can be built.
     """
     definitions: dict[str, Schema] = {}
-    sections = {name: _section(name, components, definitions) for name in SECTIONS}
-    sections["data"]["properties"] = {"files": FILES, **sections["data"]["properties"]}
-    sections["data"]["required"] = ["files", "mapping"]
-    sections["evaluation"]["properties"] = {
-        "suite": SUITE,
-        "judge": JUDGE,
-        **sections["evaluation"]["properties"],
-    }
-    pruning = _moved({"$ref": f"{COMPONENTS}PruningBody"}, components, definitions)
-    rules = {**FILES, "description": "YAML files of rules, relative to the recipe."}
-    sections["policy"]["properties"] = {"files": rules, **sections["policy"]["properties"]}
-    sections["policy"]["required"] = ["files"]
+    sections = _sections(components, definitions)
     sections["optimizations"]["properties"]["target_form"]["enum"] = sorted(forms)
-    sections["evaluation"]["properties"]["measures"]["items"]["enum"] = [*MEASURES]
+    pruning = _moved({"$ref": f"{COMPONENTS}PruningBody"}, components, definitions)
     many = {"type": "array", "items": sections.pop("optimizations"), "maxItems": 16}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -143,6 +132,22 @@ def recipe_schema(components: Mapping[str, Schema], forms: Collection[str]) -> S
         },
         "$defs": dict(sorted(definitions.items())),
     }
+
+
+def _sections(
+    components: Mapping[str, Schema], definitions: dict[str, Schema]
+) -> dict[str, Schema]:
+    """All of them, with the fields that recipes alone have."""
+    sections = {name: _section(name, components, definitions) for name in SECTIONS}
+    data, evaluation, policy = (sections[name] for name in ("data", "evaluation", "policy"))
+    data["properties"] = {"files": FILES, **data["properties"]}
+    data["required"] = ["files", "mapping"]
+    evaluation["properties"] = {"suite": SUITE, "judge": JUDGE, **evaluation["properties"]}
+    evaluation["properties"]["measures"]["items"]["enum"] = [*MEASURES]
+    rules = {**FILES, "description": "YAML files of rules, relative to the recipe."}
+    policy["properties"] = {"files": rules, **policy["properties"]}
+    policy["required"] = ["files"]
+    return sections
 
 
 def _section(name: str, components: Mapping[str, Schema], definitions: dict[str, Schema]) -> Schema:

@@ -92,6 +92,15 @@ def protection_name(protection: Record) -> str:
     return ": ".join(filter(None, (protection.get("suite"), protection["measure"])))
 
 
+def learned_words(job: Record) -> str:
+    """What a training has gained by its test rows; empty where it measured none, and of others."""
+    summary = (job.get("result") or {}).get("summary") or {}
+    if not {"accuracy_base", "accuracy_tuned"} <= summary.keys():
+        return ""
+    base, tuned = (f"{100 * summary[f'accuracy_{of}']:.1f} %" for of in ("base", "tuned"))
+    return f"base {base} -> tuned {tuned} of the test rows"
+
+
 class _RecordedSteps(StepView):
     """Steps as they are told of, kept in the result."""
 
@@ -362,6 +371,9 @@ class RecipeRun:
                 self._client.jobs.resume(job_id)
             self.made.jobs.append(job_id)
             ended = self._follow(job_id, order.step)
-            self._view.followed(order.step)
+            if words := learned_words(ended):
+                self._view.done(order.step, words)
+            else:
+                self._view.followed(order.step)
             return ended, accepted
         raise AssertionError("keys do not end")
