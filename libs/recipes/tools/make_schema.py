@@ -10,13 +10,18 @@ from pathlib import Path
 from modelmill_gateway.entrypoints.document.openapi import openapi_document
 from modelmill_optimizer_builder.domain.forms import FORMS
 from modelmill_recipes.recipe_schema import recipe_schema
+from modelmill_trainer.domain.hyper_parameters import BOUNDS
 
 TARGET = Path("libs/recipes/src/modelmill_recipes/recipe.schema.json")
 
 
 def schema_text() -> str:
     """The file's content."""
-    schema = recipe_schema(openapi_document()["components"]["schemas"], FORMS)
+    highest = {
+        name: {"maximum" if it.high_included else "exclusiveMaximum": it.high}
+        for name, it in BOUNDS.items()
+    }
+    schema = recipe_schema(openapi_document()["components"]["schemas"], FORMS, highest)
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -101,16 +101,21 @@ SECTIONS: dict[str, tuple[str, frozenset[str], str]] = {
 """Sections by name: the API's body, the fields of it that a recipe fills in itself, and words."""
 
 
-def recipe_schema(components: Mapping[str, Schema], forms: Collection[str]) -> Schema:
+def recipe_schema(
+    components: Mapping[str, Schema], forms: Collection[str], highest: Mapping[str, Schema]
+) -> Schema:
     """The schema of a recipe.
 
     Args:
         components: `components.schemas` of the gateway's OpenAPI document.
         forms: That can be built.
+        highest: Upper limits of hyper-parameters, which the API leaves to the trainer: `maximum` or
+            `exclusiveMaximum` by name.
     """
     definitions: dict[str, Schema] = {}
     sections = _sections(components, definitions)
     sections["optimizations"]["properties"]["target_form"]["enum"] = sorted(forms)
+    _bound(definitions["HyperParametersBody"]["properties"], highest)
     pruning = _moved({"$ref": f"{COMPONENTS}PruningBody"}, components, definitions)
     many = {"type": "array", "items": sections.pop("optimizations"), "maxItems": 16}
     return {
@@ -148,6 +153,14 @@ def _sections(
     policy["properties"] = {"files": rules, **policy["properties"]}
     policy["required"] = ["files"]
     return sections
+
+
+def _bound(fields: Mapping[str, Schema], highest: Mapping[str, Schema]) -> None:
+    for name, limit in highest.items():
+        for each in fields[name].get("anyOf", [fields[name]]) if name in fields else ():
+            if each.get("type") in ("integer", "number"):
+                each.pop("exclusiveMaximum", None)
+                each |= limit
 
 
 def _section(name: str, components: Mapping[str, Schema], definitions: dict[str, Schema]) -> Schema:
