@@ -173,8 +173,8 @@ async def test_the_sdk_raises_its_own_errors(house: House):
         )
     assert refused.value.param == "logit_bias"
     assert refused.value.body["errors"] == [
-        "logit_bias: this value is not supported",
-        "modalities: this value is not supported",
+        "logit_bias: not supported here, or not with this value. Leave it out",
+        "modalities: not supported here, or not with this value. Leave it out",
     ]
     assert refused.value.request_id.startswith("req-")
 

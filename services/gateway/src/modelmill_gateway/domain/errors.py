@@ -29,7 +29,7 @@ class BadRequestError(InvalidInputError):
 
 def unsupported(*names: str) -> BadRequestError:
     """Fields whose values would change the answer and are not served; all by name."""
-    errors = [f"{name}: this value is not supported" for name in names]
+    errors = [f"{name}: not supported here, or not with this value. Leave it out" for name in names]
     return BadRequestError(errors, param=names[0], code="unsupported_parameter")
 
 

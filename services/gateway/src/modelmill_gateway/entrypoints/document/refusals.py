@@ -28,7 +28,7 @@ REFUSALS = {
             " `context_length_exceeded`, `input_too_long`, `engine_cannot`,"
             " `content_policy_violation`."
         ),
-        "n: this value is not supported",
+        "suffix: not supported here, or not with this value. Leave it out",
         "unsupported_parameter",
     ),
     401: Refusal(

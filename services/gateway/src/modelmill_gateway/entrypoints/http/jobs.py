@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill_bus.kinds import EVALUATE, KINDS, OPTIMIZE, job_id, prefix_of
 from modelmill_job_index.index import JobEvent as IndexedEvent
 from modelmill_job_index.index import JobIndex, JobRecord
-from modelmill_service_kit.errors import DomainError, InvalidInputError
+from modelmill_service_kit.errors import DomainError, InvalidInputError, NotFoundError
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -219,10 +220,13 @@ class JobsOfKind:
             NotFoundError: no such job, another tenant's, or of another kind.
         """
         job_id = request.path_params["job_id"]
-        record = self._jobs.get(caller_of(request).tenant, job_id)
-        if self._kind not in (None, record.requested.kind):
-            raise no_such(self._what, job_id, f"/v1/jobs?kind={self._kind}")
-        return record
+        if self._kind is None:
+            return self._jobs.get(caller_of(request).tenant, job_id)
+        with suppress(NotFoundError):
+            record = self._jobs.get(caller_of(request).tenant, job_id)
+            if record.requested.kind == self._kind:
+                return record
+        raise no_such(self._what, job_id, f"/v1/jobs?kind={self._kind}")
 
     async def get(self, request: Request) -> ResponseModel:
         """The job that the path names."""

@@ -32,6 +32,7 @@ from modelmill_gateway.entrypoints.schemas.parsing import (
 from modelmill_gateway.entrypoints.schemas.texts import (
     MAX_TOOLS,
     NEUTRAL,
+    USAGE,
     AnswerId,
     CascadeField,
     ChatLogprobs,
@@ -351,7 +352,7 @@ class ChatCompletion(ModerationField):
     model: ModelName
     system_fingerprint: VersionId
     choices: list[ChatChoice]
-    usage: Usage | None
+    usage: Annotated[Usage | None, Field(examples=[USAGE])]
 
 
 class ChatDelta(TypedDict, total=False):

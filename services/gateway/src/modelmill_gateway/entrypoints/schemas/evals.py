@@ -10,7 +10,7 @@ from modelmill_bus.envelope import text_of
 from modelmill_job_index.index import JobRecord
 from pydantic import BeforeValidator, Field, Json, field_validator, model_validator
 
-from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.domain.errors import unsupported
 from modelmill_gateway.domain.eval_rows import BY_MODEL, SIMILARITIES
 from modelmill_gateway.entrypoints.schemas.base import ModelName, ResponseModel, UnixSeconds
 from modelmill_gateway.entrypoints.schemas.parsing import Many, Metadata, OpenBody, parse_open
@@ -254,10 +254,7 @@ def parse_run(body: bytes) -> EvalRunBody:
     parsed = parse_open(body, EvalRunBody)
     extra: Mapping[str, Any] = parsed.data_source.model_extra or {}
     if extra:
-        name = f"data_source.{next(iter(extra))}"
-        raise BadRequestError(
-            f"{name}: this value is not supported", param=name, code="unsupported_parameter"
-        )
+        raise unsupported(f"data_source.{next(iter(extra))}")
     return parsed
 
 

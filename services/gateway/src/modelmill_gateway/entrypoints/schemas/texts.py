@@ -62,6 +62,10 @@ class Usage(TypedDict):
     total_tokens: Annotated[int, Field(examples=[23])]
 
 
+USAGE = {"prompt_tokens": 21, "completion_tokens": 2, "total_tokens": 23}
+"""An example."""
+
+
 class TokenLogprob(TypedDict):
     """Token and the natural logarithm of its probability."""
 
