@@ -15,7 +15,13 @@ class EmbeddingBody(OpenBody):
     """Request body of POST /v1/embeddings."""
 
     model: ModelName = Field(min_length=1, max_length=256, description="Alias, version id or name.")
-    input: OneOrMany = Field(min_length=1, max_length=MAX_TEXTS, examples=[["espresso", "oak"]])
+    input: OneOrMany = Field(
+        min_length=1,
+        max_length=MAX_TEXTS,
+        description="Texts; token ids are not taken, which are of other tokenizers."
+        " LangChain sends them unless check_embedding_ctx_length is false.",
+        examples=[["espresso", "oak"]],
+    )
     encoding_format: Literal["float", "base64"] | None = Field(
         None, description="Encoding; base64 holds little-endian 32-bit floats."
     )
