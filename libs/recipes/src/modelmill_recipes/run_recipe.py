@@ -97,7 +97,7 @@ def learned_words(job: Record) -> str:
     summary = (job.get("result") or {}).get("summary") or {}
     if not {"accuracy_base", "accuracy_tuned"} <= summary.keys():
         return ""
-    base, tuned = (f"{100 * summary[f'accuracy_{of}']:.1f} %" for of in ("base", "tuned"))
+    base, tuned = (f"{summary[f'accuracy_{of}']['mean']:.1%}" for of in ("base", "tuned"))
     return f"base {base} -> tuned {tuned} of the test rows"
 
 
