@@ -86,12 +86,15 @@ drills: install ## Services, workers and brokers killed, frozen, flooded and cut
 
 release-check: drills second-python-test stack-test api-test ray-test clients-test console-journeys demo ## What .ci/run leaves out or has in short form; before a release
 
-lint: install ## ruff, import rules, buf, also against the last release
+lint: install ## ruff, import rules, buf, also against the last release; what is generated from proto/
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/buf lint
 	$(BIN)/python deploy/release/breaking.py
+	@$(contracts)
+	@diff -rq -x __pycache__ build/contracts/modelmill libs/contracts/src/modelmill || { \
+		echo "libs/contracts differs from proto/: run 'make proto' and commit the result" >&2; exit 1; }
 
 typecheck: install ## mypy --strict over every lib and service; what tests call must be there
 	$(BIN)/mypy $(SOURCES) tests
@@ -100,15 +103,16 @@ fmt: install ## Format and sort imports
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-proto: install ## Generate libs/contracts from proto/
-	@# Beside the old ones, which stay where a proto has an error.
-	@rm -rf build/contracts && mkdir -p build/contracts
-	@$(BIN)/python -m grpc_tools.protoc -I proto \
+# What proto/ says, in build/contracts: beside the old ones, which stay where a proto has an error.
+contracts = rm -rf build/contracts && mkdir -p build/contracts && $(BIN)/python -m grpc_tools.protoc -I proto \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=build/contracts --grpc_python_out=build/contracts \
-		--mypy_out=quiet:build/contracts --mypy_grpc_out=quiet:build/contracts $(PROTOS)
-	@$(BIN)/python -m grpc_tools.protoc -I proto --include_source_info --descriptor_set_out=/dev/stdout $(PROTOS) \
+		--mypy_out=quiet:build/contracts --mypy_grpc_out=quiet:build/contracts $(PROTOS) && \
+	$(BIN)/python -m grpc_tools.protoc -I proto --include_source_info --descriptor_set_out=/dev/stdout $(PROTOS) \
 		| $(BIN)/python proto/comments.py > build/contracts/modelmill/comments.json
+
+proto: install ## Generate libs/contracts from proto/
+	@$(contracts)
 	@rm -rf libs/contracts/src/modelmill && mv build/contracts/modelmill libs/contracts/src/modelmill
 
 recipe-schema: install ## Generate the JSON Schema of recipes from the gateway's document

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
 
 from modelmill_service_kit.errors import DomainError
 from modelmill_service_kit.metrics import machine_metrics
@@ -173,16 +174,7 @@ def run_service(
     Args:
         loop_factory: makes the event loop; without it asyncio's own is used.
     """
-    try:
-        settings = settings_type()
-    except ValidationError as error:
-        prefix = settings_type.model_config.get("env_prefix", "")
-        wrong = ", ".join(_wrong_setting(prefix, one) for one in error.errors())
-        sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
-    except DomainError as error:
-        sys.exit(_fail(name, str(error)))
-    for misspelt, meant in misspelt_settings(settings_type, os.environ).items():
-        print(f"{name}: {misspelt} is no setting. Did you mean {meant}?", file=sys.stderr)
+    settings = _settings(name, settings_type)
     try:
         with (
             telemetry(name, settings),
@@ -192,6 +184,25 @@ def run_service(
             runner.run(_until_stopped(settings, serve))
     except (DomainError, OSError) as error:
         sys.exit(_fail(name, str(error)))
+
+
+def _settings(name: str, settings_type: type[SettingsT]) -> SettingsT:
+    """By the environment; says what is wrong with it, and ends."""
+    try:
+        settings = settings_type()
+    except ValidationError as error:
+        prefix = settings_type.model_config.get("env_prefix", "")
+        wrong = ", ".join(_wrong_setting(prefix, one) for one in error.errors())
+        sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
+    except SettingsError as error:
+        # Its words quote no value; the cause says where in it JSON ends to be JSON.
+        cause = f": {error.__cause__}" if error.__cause__ else ""
+        sys.exit(_fail(name, f"settings are missing or wrong: {error}{cause}"))
+    except DomainError as error:
+        sys.exit(_fail(name, str(error)))
+    for misspelt, meant in misspelt_settings(settings_type, os.environ).items():
+        print(f"{name}: {misspelt} is no setting. Did you mean {meant}?", file=sys.stderr)
+    return settings
 
 
 async def _until_stopped(
