@@ -74,6 +74,7 @@ def test_an_unknown_model_is_named(stack: StartedMill):
     ended = mill(stack.state.path, "chat", "hello", "--model", "nobody")
     assert ended.status == 2
     assert "nobody" in ended.line
+    assert ended.line.endswith("`mill models list` lists what there is")
 
 
 @pytest.mark.parametrize("action", ["watch", "cancel", "pause", "resume"])

@@ -44,7 +44,7 @@ class _Handler(Handler):
             error = {"error": {"message": f"no model {name}", "errors": []}}
             self.answer(json.dumps(model or error).encode(), 200 if model else 404)
             return
-        self.answer(json.dumps({"data": []}).encode())
+        self.answer(json.dumps({"tenant": "demo"} if name == "me" else {"data": []}).encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))

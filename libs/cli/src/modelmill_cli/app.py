@@ -1,5 +1,6 @@
 """The command line app: commands, exit statuses and one-line errors."""
 
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -54,6 +55,9 @@ WORK_FAILED = 1
 CANNOT = 2
 """It could not be begun; the message says what to do."""
 INTERRUPTED = 130
+COMMANDS_OF = {"datasets": "data", "batches": "batch"}
+"""Where a command has another name than its route."""
+LISTED_BY = re.compile(r"GET /v1/(models|tenants|datasets|files|jobs|keys|webhooks|batches) lists")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -162,11 +166,19 @@ def _lines_of(error: Exception) -> Iterator[str]:
             end = "" if said.endswith("?") else "."
             yield f"{said}{end} `{asked} --help` lists what there is"
     elif isinstance(error, ApiStatusError) and len(error.errors) > 1:
-        yield from (_one_line(f"{error.call}: {error.status}: {each}") for each in error.errors)
+        about = f"{error.call}: {error.status}: "
+        yield from (_one_line(about + _by_command(each)) for each in error.errors)
     elif isinstance(error, OSError):
         yield _one_line(say_system_error(error))
     else:
-        yield _one_line(str(error))
+        yield _one_line(_by_command(str(error)))
+
+
+def _by_command(text: str) -> str:
+    """The API's words with the command that lists, where they name a route."""
+    return LISTED_BY.sub(
+        lambda found: f"`mill {COMMANDS_OF.get(found[1], found[1])} list` lists", text
+    )
 
 
 def _help_of(error: TyperException) -> str:
