@@ -4,9 +4,10 @@ import os
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import typer
-from modelmill_client import Modelmill, ModelmillError
+from modelmill_client import Modelmill, ModelmillError, Retries
 from modelmill_service_kit.nearest import did_you_mean
 
 from modelmill_cli.keys import ALL_SCOPES, LOCAL_LIFE, OPERATOR, LocalKeys
@@ -17,6 +18,7 @@ OPERATORS = "operators"
 """Tenant of whoever runs the installation; has nothing but the audit log of what they change."""
 SHARED = "shared"
 """Owner of what every tenant may use."""
+WARNING_SECONDS = 2.0
 DEFAULT_MODEL = "default"
 """What the gateway asks where nobody names a model, if it is not told otherwise."""
 
@@ -48,7 +50,9 @@ def warn_of_unknown_tenant(state: StateFolder, tenant: str) -> None:
     """Say that nobody created a tenant: it would begin with what a misspelt name is given."""
     if tenant in (DEFAULT_TENANT, OPERATORS, SHARED):
         return
-    with suppress(ModelmillError), connect_as_operator(state) as client:
+    # A gateway that hangs does not hold up what needs no gateway.
+    limits = {"timeout": WARNING_SECONDS, "retries": Retries(times=0)}
+    with suppress(ModelmillError), connect_as_operator(state, **limits) as client:
         known = [each["id"] for each in client.tenants.list()]
         if tenant not in known:
             words = f"no tenant {tenant!r} was created.{did_you_mean(tenant, known)}"
@@ -71,12 +75,16 @@ def console_token(state: StateFolder, life: timedelta, *, operator: bool = False
     return _issue(state, tenant, scopes, life)
 
 
-def connect_as_operator(state: StateFolder) -> Modelmill:
-    """As `connect`; on this machine with a token that has the scope `operator` and no other."""
+def connect_as_operator(state: StateFolder, **limits: Any) -> Modelmill:
+    """As `connect`; on this machine with a token that has the scope `operator` and no other.
+
+    Args:
+        limits: `timeout` and `retries` of the client.
+    """
     if os.environ.get("MODELMILL_URL"):
-        return Modelmill()
+        return Modelmill(**limits)
     url = state.read_runtime().http_url
-    return Modelmill(url, partial(_issue, state, OPERATORS, (OPERATOR,)))
+    return Modelmill(url, partial(_issue, state, OPERATORS, (OPERATOR,)), **limits)
 
 
 def _issue(
