@@ -342,6 +342,7 @@ async def test_a_refusal_of_the_api_names_the_line_of_the_recipe(
     bench.text = bench.text.replace("lora_rank: 4", "lora_rank: 4000000")
     with pytest.raises(InvalidInputError, match=r"recipe.yaml:10: .*lora_rank"):
         await bench.run()
+    bench.text = bench.text.replace("lora_rank: 4000000", "lora_rank: 4")
     bench.text = bench.text.replace(loop.base_version_id, "no-such-base")
     with pytest.raises(InvalidInputError, match=r"recipe.yaml:2: .*no-such-base"):
         await bench.run()

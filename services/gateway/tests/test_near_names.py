@@ -50,9 +50,9 @@ async def test_an_unknown_model_is_refused_with_the_one_that_may_be_meant(house:
     ("path", "listed_at"),
     [
         ("/v1/jobs", "/v1/jobs"),
-        ("/v1/fine_tuning/jobs", "/v1/jobs"),
-        ("/v1/evaluations", "/v1/jobs"),
-        ("/v1/batches", "/v1/jobs"),
+        ("/v1/fine_tuning/jobs", "/v1/jobs?kind=train"),
+        ("/v1/evaluations", "/v1/jobs?kind=evaluate"),
+        ("/v1/batches", "/v1/batches"),
         ("/v1/evals", "/v1/evals"),
         ("/v1/datasets", "/v1/datasets"),
         ("/v1/webhooks", "/v1/webhooks"),

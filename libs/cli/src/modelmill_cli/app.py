@@ -57,7 +57,9 @@ CANNOT = 2
 INTERRUPTED = 130
 COMMANDS_OF = {"datasets": "data", "batches": "batch"}
 """Where a command has another name than its route."""
-LISTED_BY = re.compile(r"GET /v1/(models|tenants|datasets|files|jobs|keys|webhooks|batches) lists")
+LISTED_BY = re.compile(
+    r"GET /v1/(models|tenants|datasets|files|jobs|keys|webhooks|batches)(?:\?kind=\w+)? lists"
+)
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -1,12 +1,14 @@
 """Batches and evals in OpenAI's shape: definitions, runs, and rows of runs."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec
 from modelmill.jobs.v1.job_pb2 import JOB_DESIRED_STATE_CANCEL
 from modelmill_bus.kinds import BATCH
 from modelmill_job_index.index import JobIndex, JobRecord
+from modelmill_service_kit.errors import NotFoundError
 from modelmill_service_kit.nearest import no_such
 from starlette.requests import Request
 
@@ -201,10 +203,11 @@ class BatchRoutes:
     def _batch_of(self, request: Request) -> JobRecord:
         """Raises NotFoundError unless the path names a batch of the tenant's."""
         batch_id = request.path_params["batch_id"]
-        record = self._jobs.get(caller_of(request).tenant, batch_id)
-        if record.requested.kind != BATCH or not is_batch(record):
-            raise no_such("batch", batch_id, "/v1/batches")
-        return record
+        with suppress(NotFoundError):
+            record = self._jobs.get(caller_of(request).tenant, batch_id)
+            if record.requested.kind == BATCH and is_batch(record):
+                return record
+        raise no_such("batch", batch_id, "/v1/batches")
 
 
 def is_batch(record: JobRecord) -> bool:
