@@ -51,12 +51,19 @@ def lines_since(commit: str) -> dict[str, tuple[int, int]]:
     found = dict.fromkeys(("code", "tests", "other"), (0, 0))
     for line in _git("diff", "--numstat", "--no-renames", commit).splitlines():
         added, removed, path = line.split("\t", 2)
-        if added == "-" or GENERATED.search(path):
+        kind = kind_of(path)
+        if added == "-" or kind is None:
             continue
-        kind = "tests" if TESTS.search(path) else "code" if CODE.search(path) else "other"
         before = found[kind]
         found[kind] = (before[0] + int(added), before[1] + int(removed))
     return found
+
+
+def kind_of(path: str) -> str | None:
+    """What a file's lines count for; None where a program writes them."""
+    if GENERATED.search(path):
+        return None
+    return "tests" if TESTS.search(path) else "code" if CODE.search(path) else "other"
 
 
 def _must_have(commit: str) -> None:

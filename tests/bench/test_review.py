@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.bench.kept_changes import changes
+from tests.bench.kept_changes import changes, kind_of
 from tests.bench.review import attack_entries, walked
 
 
@@ -38,6 +38,16 @@ def test_the_ledger_of_attacks_can_be_read():
     assert [entry.id for entry in attack_entries()][1:] == [
         f"review.attacks.{severity}" for severity in ("critical", "high", "medium", "low")
     ]
+
+
+def test_lines_that_a_program_writes_are_nobodys():
+    assert kind_of("services/gateway/src/modelmill_gateway/main.py") == "code"
+    assert kind_of("services/gateway/console/src/api/body_fields.ts") == "code"
+    assert kind_of("services/gateway/tests/test_process.py") == "tests"
+    assert kind_of("docs/install.md") == "other"
+    for written in ("libs/contracts/src/a_pb2.py", "libs/client/src/modelmill_client/types.py"):
+        assert kind_of(written) is None
+    assert kind_of("deploy/bench/review.json") is None
 
 
 def figure(commit: str, *, met: bool | None, ratio: tuple[float, float], goal: str) -> Any:

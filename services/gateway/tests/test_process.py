@@ -167,13 +167,14 @@ async def test_each_request_leaves_one_line_with_nothing_of_what_was_said(own_ho
     assert "secret" not in errors
 
 
-@pytest.mark.parametrize("wrong", ["taken port", "no keys", "no issuer"])
+@pytest.mark.parametrize("wrong", ["taken port", "no keys", "no issuer", "no JSON"])
 async def test_what_a_person_can_mend_is_one_clear_line(own_house: House, wrong: str):
     taken = own_house.settings.http_address
     changes, said = {
         "taken port": ({"http_address": taken}, f"cannot listen on {taken}"),
         "no keys": ({"jwks_path": "/nowhere/jwks.json"}, "/nowhere/jwks.json"),
         "no issuer": ({"jwt_issuer": ""}, "GATEWAY_JWT_ISSUER"),
+        "no JSON": ({"prices": '{"base": [1'}, "GATEWAY_PRICES (no JSON: Expecting ',' delimiter"),
     }[wrong]
     status, lines = await refused_start("gateway", settings_of(own_house, **changes))
 

@@ -2608,7 +2608,7 @@ class EvaluationBody(TypedDict):
     """
     max_new_tokens: NotRequired[int]
     """
-    Maximum tokens of an answer; 0 means 256; at most the bytes of the longest reference and 16.
+    Maximum tokens of an answer; 0 means 256. On rows at most the longest reference's bytes and 16.
     """
     seed: NotRequired[int]
     resamples: NotRequired[int]

@@ -81,7 +81,10 @@ if TYPE_CHECKING:
 
 PEER = "inference"
 CALL_SECONDS = 120.0
-"""Of one try, or of a text without a new token; it waits in the service's queue too."""
+"""Of one try, or of a text without a new part; it waits in the service's queue too."""
+TOKENS_A_SECOND = 10.0
+"""A text has so much more time for each token that it may have, for it may come in one part: a
+cascade holds back what its small model says."""
 TEXT_SECONDS = 3600.0
 """Of a text that goes on: what a slow engine has written is not thrown away."""
 LOADING_SECONDS = 300.0
@@ -159,9 +162,10 @@ class InferenceModels:
         Raises:
             As of `likelihoods`.
         """
+        silence = CALL_SECONDS + request.options.max_new_tokens / TOKENS_A_SECOND
 
         async def ask() -> ModelAnswer[Text]:
-            text, end = await self._generate(request, CALL_SECONDS)
+            text, end = await self._generate(request, silence)
             return ModelAnswer(Text(text, end.finish_reason), end.version_id)
 
         return await self._answer(ask, PATIENCE_SECONDS)

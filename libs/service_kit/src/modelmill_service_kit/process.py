@@ -195,9 +195,8 @@ def _settings(name: str, settings_type: type[SettingsT]) -> SettingsT:
         wrong = ", ".join(_wrong_setting(prefix, one) for one in error.errors())
         sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
     except SettingsError as error:
-        # Its words quote no value; the cause says where in it JSON ends to be JSON.
-        cause = f": {error.__cause__}" if error.__cause__ else ""
-        sys.exit(_fail(name, f"settings are missing or wrong: {error}{cause}"))
+        prefix = settings_type.model_config.get("env_prefix", "")
+        sys.exit(_fail(name, f"settings are missing or wrong: {_unread_setting(prefix, error)}"))
     except DomainError as error:
         sys.exit(_fail(name, str(error)))
     for misspelt, meant in misspelt_settings(settings_type, os.environ).items():
@@ -263,6 +262,13 @@ def _wrong_setting(prefix: str, error: ErrorDetails) -> str:
         return said
     setting = f"{prefix}{'.'.join(map(str, error['loc']))}".upper()
     return f"{setting} ({said[:1].lower()}{said[1:]})"
+
+
+def _unread_setting(prefix: str, error: SettingsError) -> str:
+    """The setting that is no JSON, and where it ends to be; the words of both quote no value."""
+    found = re.search(r'field "(\w+)"', str(error))
+    setting = f"{prefix}{found[1]}".upper() if found else str(error)
+    return f"{setting} (no JSON: {error.__cause__})"
 
 
 def misspelt_settings(

@@ -19,7 +19,6 @@ from modelmill_token_files.tokens_plan import TokensPlan
 
 from modelmill_data_prep.domain.blocks import Block
 from modelmill_data_prep.domain.dataset_plan import DatasetPlan
-from modelmill_data_prep.domain.doubtful_choices import doubtful_choices
 from modelmill_data_prep.domain.lineage.merkle import dataset_root
 from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.source_files import RowSource
@@ -256,7 +255,7 @@ def _counts(tally: Tally, output: DatasetOutput) -> dict[str, int]:
     accounted = as_given + sum(taken_out.values())
     if tally.rows_in != accounted or kept != tally.rows_kept:
         raise RuntimeError(f"{tally.rows_in} rows in, {accounted} accounted for, {kept} in splits")
-    doubtful = len(doubtful_choices(tally.answers or {}))
+    doubtful = len(tally.doubtful_choices())
     return {
         "rows_in": tally.rows_in,
         "rows_kept": kept,

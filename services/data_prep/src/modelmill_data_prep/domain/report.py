@@ -9,7 +9,6 @@ from typing import Any
 
 from jinja2 import Environment, Template
 
-from modelmill_data_prep.domain.doubtful_choices import doubtful_choices
 from modelmill_data_prep.domain.duplicates.near import Cluster
 from modelmill_data_prep.domain.entities.entity_plan import TYPES, EntityPlan
 from modelmill_data_prep.domain.row_decisions import EVALUATION_LEAK_RULE, SPLITS, TEST_LEAK_RULE
@@ -50,7 +49,7 @@ def report_of(
         "difficulty": dict(tally.difficulty),
         "turns_not_learned": tally.turns_not_learned,
         "choices": None if tally.answers is None else _most_common(tally.answers),
-        "doubtful_choices": doubtful_choices(tally.answers or {}),
+        "doubtful_choices": tally.doubtful_choices(),
         "duplicates": [asdict(cluster) for cluster in clusters],
         "contaminated": dict(contaminated),
         "models": list(models),

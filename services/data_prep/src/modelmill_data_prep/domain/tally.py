@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from modelmill_data_prep.domain.code_points import HAN, CharacterClass, CodePoints
+from modelmill_data_prep.domain.doubtful_choices import doubtful_choices
 from modelmill_data_prep.domain.language_names import Language
 from modelmill_data_prep.domain.languages import languages_of
 from modelmill_data_prep.domain.reading.faults import counted
@@ -164,6 +165,10 @@ class Tally:
             found = Counter(answers)
             several = found.pop(None, 0) > 0
             self.answers = None if several else _as_labels(self.answers, found)
+
+    def doubtful_choices(self) -> dict[str, str]:
+        """Answers that may be misspelt, with those that may be meant."""
+        return doubtful_choices(self.answers or {})
 
     def taken_out(self) -> dict[str, int]:
         """Counts of removed rows by outcome."""

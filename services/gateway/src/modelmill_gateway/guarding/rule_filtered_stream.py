@@ -161,7 +161,8 @@ class GuardedLogprobs:
         self._tokens: deque[TokenLogprob] = deque()
         self._ready = b""
         """Released bytes of the first of the tokens, masked where they are."""
-        self._harmless: dict[str, bool] = {}
+        self._harmless: dict[bytes, bool] = {}
+        """Alternatives behind which nothing is held back, by themselves."""
         self.blocked = False
         """A rule blocks; nothing comes out any more."""
         self.matches: tuple[RuleMatch, ...] = ()
@@ -216,16 +217,17 @@ class GuardedLogprobs:
         held = "".join(map(_printable, self._text))
         begun: bytes = self._decoder.getstate()[0]
         return tuple(
-            other
-            for other in token.alternatives
-            if self._is_harmless(held + (begun + other[0]).decode("utf-8", "replace"))
+            other for other in token.alternatives if self._is_harmless(held, begun + other[0])
         )
 
-    def _is_harmless(self, text: str) -> bool:
-        if text not in self._harmless:
-            verdict = self._policy.check(text, Direction.OUTPUT)
-            self._harmless[text] = verdict.action <= Action.FLAG
-        return self._harmless[text]
+    def _is_harmless(self, held: str, more: bytes) -> bool:
+        if not held and more in self._harmless:
+            return self._harmless[more]
+        verdict = self._policy.check(held + more.decode("utf-8", "replace"), Direction.OUTPUT)
+        is_harmless = verdict.action <= Action.FLAG
+        if not held:  # what is held back is another text each time: it would only fill memory
+            self._harmless[more] = is_harmless
+        return is_harmless
 
 
 def _printable(character: str) -> str:

@@ -26,7 +26,7 @@ REFUSALS = {
             "The request is invalid, asks for something unsupported, or violates the content"
             " policy. Codes: `unsupported_parameter`, `unknown_parameter`, `invalid_json`,"
             " `context_length_exceeded`, `input_too_long`, `engine_cannot`,"
-            " `content_policy_violation`."
+            " `content_policy_violation`, `invalid_request`."
         ),
         "suffix: not supported here, or not with this value. Leave it out",
         "unsupported_parameter",
@@ -84,8 +84,11 @@ REFUSALS = {
             "exceeded. Retry after Retry-After seconds. Codes: `rate_limit_exceeded` for those of a"
             " minute, `insufficient_quota` for those of a longer period."
         ),
-        "the key key-77aa may use 60 requests in a minute, and this request would exceed that",
-        "rate_limit_exceeded",
+        (
+            "the key key-77aa may use 3000 tokens a day; 2877 are left, and this request may need"
+            " 4013. Lower max_tokens"
+        ),
+        "insufficient_quota",
     ),
     500: Refusal(
         "Internal",

@@ -101,8 +101,8 @@ class EvaluationBody(JobBody):
         0,
         ge=0,
         lt=UINT32,
-        description="Maximum tokens of an answer; 0 means 256; at most the bytes of the longest"
-        " reference and 16.",
+        description="Maximum tokens of an answer; 0 means 256. On rows at most the longest"
+        " reference's bytes and 16.",
     )
     seed: int = Field(0, ge=0, lt=UINT64)
     resamples: int = Field(
