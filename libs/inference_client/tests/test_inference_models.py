@@ -19,6 +19,7 @@ from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceSt
 from modelmill_inference_client.inference_models import (
     CALL_SECONDS,
     PATIENCE_SECONDS,
+    TEXT_SECONDS,
     InferenceModels,
     Likelihood,
     ModelAnswer,
@@ -81,11 +82,11 @@ async def test_a_text_is_asked_for_over_a_socket_and_taken_whole() -> None:
 
 
 class SlowInference(FakeInference):
-    """Takes so many seconds of the event loop's clock for each of three parts."""
+    """Takes so many seconds of the event loop's clock for the first of three parts and others."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, first: float, others: float) -> None:
         super().__init__()
-        self._seconds, self._passed = seconds, 0.0
+        self._seconds, self._passed = (first, others, others), 0.0
         loop = asyncio.get_running_loop()
         time = loop.time
         monkeypatch.setattr(loop, "time", lambda: time() + self._passed)
@@ -94,17 +95,17 @@ class SlowInference(FakeInference):
         self, request: GenerateRequest, context: Any
     ) -> AsyncIterator[GenerateResponse]:
         await self._take(request)
-        for _ in range(3):
-            self._passed += self._seconds
+        for seconds in self._seconds:
+            self._passed += seconds
             await asyncio.sleep(0.001)  # a turn in which what is due may happen
             yield GenerateResponse(text_delta="a", version_id=VERSION)
         yield GenerateResponse(end=GenerationEnd(finish_reason="stop", version_id=VERSION))
 
 
-async def test_a_slow_answer_is_waited_for_as_long_as_it_goes_on(
+async def test_a_slow_answer_is_waited_for_in_the_queue_and_as_long_as_it_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    service = SlowInference(monkeypatch, 0.9 * CALL_SECONDS)
+    service = SlowInference(monkeypatch, 10 * CALL_SECONDS, 0.9 * CALL_SECONDS)
 
     answer = await written(inference_models(service), "one")
 
@@ -112,10 +113,13 @@ async def test_a_slow_answer_is_waited_for_as_long_as_it_goes_on(
     assert len(service.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("first", "others"), [(1.0, 1.1 * CALL_SECONDS), (1.1 * TEXT_SECONDS, 1.0)]
+)
 async def test_an_answer_that_stays_away_is_asked_for_again_until_patience_ends(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, first: float, others: float
 ) -> None:
-    service, sleeper = SlowInference(monkeypatch, 1.1 * CALL_SECONDS), Sleeper()
+    service, sleeper = SlowInference(monkeypatch, first, others), Sleeper()
 
     with pytest.raises(UnavailableError, match="did not answer in time"):
         await written(inference_models(service, sleeper), "one")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import hypothesis.strategies as st
@@ -30,17 +31,19 @@ asks = st.builds(
     tenant=st.sampled_from(TENANTS),
     prompt_tokens=st.integers(1, 40),
     new_tokens=st.integers(0, 70),
-    answers=st.sampled_from((1, 1, 1, 2, 9)),
+    answers=st.sampled_from((1, 1, 1, 2, 5, 9)),
 )
 
 
 class AdmissionMachine(RuleBasedStateMachine):
     """Callers and an engine in front of a queue."""
 
+    limits = LIMITS
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.admission = EngineAdmission(LIMITS)
+        self.admission = EngineAdmission(self.limits)
         self.closed = False
         self.tickets: list[Ticket] = []
         self.began: list[Ticket] = []
@@ -65,7 +68,7 @@ class AdmissionMachine(RuleBasedStateMachine):
     def _check(
         self, refusal: DomainError, ask: AdmissionRequest, seconds: int, waiting: Mapping[str, int]
     ) -> None:
-        too_large = ask.tokens > LIMITS.tokens or ask.answers > LIMITS.sequences
+        too_large = ask.tokens > self.limits.tokens or ask.answers > LIMITS.sequences
         assert isinstance(refusal, UnavailableError) == self.closed
         if not self.closed:
             assert isinstance(refusal, TooLargeError) == too_large
@@ -73,7 +76,7 @@ class AdmissionMachine(RuleBasedStateMachine):
         if isinstance(refusal, OverloadedError):
             assert self.of(TicketState.RUNNING)
             assert refusal.retry_after_seconds >= 1
-            places = LIMITS.waiting - sum(waiting.values())
+            places = self.limits.waiting - sum(waiting.values())
             is_full = waiting.get(ask.tenant, 0) >= places
             assert refusal.reason == "NO_TIME" or is_full
 
@@ -148,10 +151,10 @@ class AdmissionMachine(RuleBasedStateMachine):
     @invariant()
     def what_runs_is_within_the_budget_and_the_count_is_right(self) -> None:
         running, waiting = self.of(TicketState.RUNNING), self.of(TicketState.WAITING)
-        assert self.admission.tokens == sum(one.ask.tokens for one in running) <= LIMITS.tokens
+        assert self.admission.tokens == sum(one.ask.tokens for one in running) <= self.limits.tokens
         assert self.admission.answers == sum(one.ask.answers for one in running)
-        assert self.admission.answers <= LIMITS.sequences
-        assert self.admission.waiting == len(waiting) <= LIMITS.waiting
+        assert self.admission.answers <= self.limits.sequences or len(running) == 1
+        assert self.admission.waiting == len(waiting) <= self.limits.waiting
 
     @invariant()
     def nobody_waits_for_an_idle_engine_or_past_a_deadline(self) -> None:
@@ -186,5 +189,13 @@ class AdmissionMachine(RuleBasedStateMachine):
         assert self.admission.shares == {}
 
 
+class WideRequests(AdmissionMachine):
+    """An engine that runs few at once, and as many answers of one request as others."""
+
+    limits = replace(LIMITS, sequences=3, widest=LIMITS.sequences)
+
+
 TestAdmission = AdmissionMachine.TestCase
 TestAdmission.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestWideRequests = WideRequests.TestCase
+TestWideRequests.settings = TestAdmission.settings

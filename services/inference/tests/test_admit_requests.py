@@ -1,10 +1,11 @@
 """Requests in front of an engine, through the use cases, in virtual time."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from modelmill_inference import generate_text
-from modelmill_inference.admit_requests import AdmissionPlan
+from modelmill_inference.admit_requests import SEQUENCES_WITHOUT_BATCHES, AdmissionPlan
 from modelmill_inference.domain.sampling import SamplingOptions
 from modelmill_inference.embed_texts import EmbedCommand
 from modelmill_inference.generate_text import GenerateCommand
@@ -13,6 +14,7 @@ from modelmill_inference.score_texts import ScoreCommand
 from modelmill_service_kit.errors import DeadlineError, TooLargeError, UnavailableError
 from modelmill_tokenization.chat_tokenizer import ChatTokenizer
 
+from .fakes import FakeEngine
 from .queued_house import PLAN, TOKEN_SECONDS, VERSION, House, figure, refusal_of, run
 
 
@@ -58,6 +60,24 @@ def test_answers_side_by_side_take_a_place_each(tokenizer: ChatTokenizer) -> Non
 def test_sixteen_answers_run_together_where_there_is_room(tokenizer: ChatTokenizer) -> None:
     async def story(house: House) -> None:
         assert await house.answer(answers=16) == pytest.approx(1)
+
+    plan = AdmissionPlan(sequences=16, waiting=8, tokens=0, cache_bytes=0, seconds=5.0)
+    run(tokenizer, story, plan)
+
+
+def test_an_engine_without_batches_runs_few_at_once_and_wide_requests_alone(
+    tokenizer: ChatTokenizer,
+) -> None:
+    async def story(house: House) -> None:
+        house.engine.abilities = replace(FakeEngine.abilities, batches=False)
+        few = SEQUENCES_WITHOUT_BATCHES
+        answers = [house.begin() for _ in range(few + 1)]
+        await asyncio.sleep(0.05)
+        assert house.engine.in_flight == few
+        wide = house.begin(answers=16)
+
+        assert await asyncio.gather(*answers) == pytest.approx([1] * few + [2])
+        assert await wide == pytest.approx(3)
 
     plan = AdmissionPlan(sequences=16, waiting=8, tokens=0, cache_bytes=0, seconds=5.0)
     run(tokenizer, story, plan)

@@ -81,12 +81,10 @@ if TYPE_CHECKING:
 
 PEER = "inference"
 CALL_SECONDS = 120.0
-"""Of one try, or of a text without a new part; it waits in the service's queue too."""
-TOKENS_A_SECOND = 10.0
-"""A text has so much more time for each token that it may have, for it may come in one part: a
-cascade holds back what its small model says."""
+"""Of one score, or of a text behind its first part without a new one."""
 TEXT_SECONDS = 3600.0
-"""Of a text that goes on: what a slow engine has written is not thrown away."""
+"""Of a text: what a slow engine has written is not thrown away, nor a place in its queue. The first
+part may come as late, for a cascade holds back what its small model says."""
 LOADING_SECONDS = 300.0
 """Of the first call, which loads the model."""
 PATIENCE_SECONDS = 600.0
@@ -162,25 +160,24 @@ class InferenceModels:
         Raises:
             As of `likelihoods`.
         """
-        silence = CALL_SECONDS + request.options.max_new_tokens / TOKENS_A_SECOND
 
         async def ask() -> ModelAnswer[Text]:
-            text, end = await self._generate(request, silence)
+            text, end = await self._generate(request, TEXT_SECONDS)
             return ModelAnswer(Text(text, end.finish_reason), end.version_id)
 
         return await self._answer(ask, PATIENCE_SECONDS)
 
     async def _generate(
-        self, request: GenerateRequest, silence_seconds: float
+        self, request: GenerateRequest, first_seconds: float
     ) -> tuple[str, GenerationEnd]:
-        """The whole answer and its end; no part of it takes longer than so many seconds."""
+        """The whole answer and its end; the first part may take so long."""
         parts: list[str] = []
         end = GenerationEnd()
         now = asyncio.get_running_loop().time
         try:
-            async with asyncio.timeout(silence_seconds) as limit:
+            async with asyncio.timeout(first_seconds) as limit:
                 async for part in self._stub.Generate(request, timeout=TEXT_SECONDS):
-                    limit.reschedule(now() + silence_seconds)
+                    limit.reschedule(now() + CALL_SECONDS)
                     parts.append(part.text_delta)
                     if part.HasField("end"):
                         end = part.end

@@ -21,6 +21,9 @@ from modelmill_inference.load_version import LoadedVersion
 from modelmill_inference.metrics import ADMITTED_TOKENS, QUEUED, REFUSALS, WAIT_SECONDS
 from modelmill_inference.resumed_answer import end_before
 
+SEQUENCES_WITHOUT_BATCHES = 4
+"""Sequences at once in an engine that computes each for itself: more make all of them late, where
+some would be in time."""
 REASONS = ("queue_full", "no_time", "too_large", "deadline_exceeded", "unavailable")
 """Reasons for which a request is refused."""
 
@@ -40,12 +43,17 @@ class AdmissionPlan:
     seconds: float
     """Default deadline."""
 
-    def limits_of(self, model: ModelLimits) -> AdmissionLimits:
-        """Limits of one engine; by default, any request that fits the context is admissible."""
+    def limits_of(self, model: ModelLimits, *, batches: bool = True) -> AdmissionLimits:
+        """Limits of one engine; by default, any request that fits the context is admissible.
+
+        Args:
+            batches: see `Abilities`.
+        """
         most = self.sequences * model.context_tokens
         cached = self.cache_bytes // model.token_bytes if model.token_bytes else most
         tokens = self.tokens or min(most, max(cached, model.context_tokens))
-        return AdmissionLimits(tokens, self.sequences, self.waiting)
+        at_once = self.sequences if batches else min(self.sequences, SEQUENCES_WITHOUT_BATCHES)
+        return AdmissionLimits(tokens, at_once, self.waiting, widest=self.sequences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +203,8 @@ class EngineQueues:
         """The queue of a version's engine."""
         queue = self._queues.get(version.engine)
         if queue is None:
-            limits = self._plan.limits_of(version.limits)
+            batches = version.engine.abilities.batches
+            limits = self._plan.limits_of(version.limits, batches=batches)
             queue = EngineQueue(version.version_id, limits, seconds=self._plan.seconds)
             self._queues[version.engine] = queue
             if self._closed:

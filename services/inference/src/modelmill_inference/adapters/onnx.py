@@ -69,6 +69,7 @@ class OnnxKind:
                 grammar=are_installed(GRAMMAR_NEEDS),
                 score=True,
                 embed=True,
+                batches=False,
             ),
             end_tokens=end_tokens,
             load_seconds=options.load_seconds,

@@ -78,7 +78,12 @@ class TransformersKind:
             load=options.load_message(),
             adapter=adapter,
             abilities=Abilities(
-                exact=True, logprobs=MAX_ALTERNATIVES, grammar=True, score=True, embed=True
+                exact=True,
+                logprobs=MAX_ALTERNATIVES,
+                grammar=True,
+                score=True,
+                embed=True,
+                batches=False,
             ),
             end_tokens=end_tokens,
             load_seconds=options.load_seconds,

@@ -50,6 +50,13 @@ class AdmissionLimits:
     """Answers in flight."""
     waiting: int
     """Queue length. A tenant may use at most as many places as remain for others."""
+    widest: int = 0
+    """Answers of one request, also beyond `sequences`: it then has the engine for itself."""
+
+    @property
+    def answers(self) -> int:
+        """Maximum answers of one request."""
+        return max(self.sequences, self.widest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +120,9 @@ def check_size(ask: AdmissionRequest, limits: AdmissionLimits) -> None:
             f"the limit is {limits.tokens}. Ask for fewer or shorter answers, or for "
             "less at a time"
         )
-    if ask.answers > limits.sequences:
+    if ask.answers > limits.answers:
         raise TooLargeError(
-            f"{ask.answers} answers were asked for, and the limit is {limits.sequences}"
+            f"{ask.answers} answers were asked for, and the limit is {limits.answers}"
         )
 
 
@@ -254,6 +261,8 @@ class EngineAdmission(FairQueue[Ticket]):
         return min((ticket.deadline for ticket in self), default=None)
 
     def _fits(self, ask: AdmissionRequest) -> bool:
+        if not self.answers:
+            return True
         return (
             self.tokens + ask.tokens <= self._limits.tokens
             and self.answers + ask.answers <= self._limits.sequences

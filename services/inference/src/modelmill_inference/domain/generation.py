@@ -56,6 +56,9 @@ class Abilities:
     score: bool = False
     embed: bool = False
 
+    batches: bool = True
+    """Whether requests share forward passes, so that many at once cost little more than one."""
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
