@@ -126,7 +126,9 @@ def test_a_model_belongs_to_who_asks(stack: StartedMill, tmp_path: Path):
     token = mill(stack.state.path, "token", "--tenant", "globex").out.strip()
     asks = {"MODELMILL_TOKEN": token}
     folder = str(tmp_path / "model")
-    made = mill(stack.state.path, "models", "import", folder, "--default", "--json", **asks)
+    made = mill(
+        stack.state.path, "models", "import", folder, "--default", "--no-build", "--json", **asks
+    )
     assert made.status == 0, made.err
     listed = mill(stack.state.path, "models", "list", "--json", **asks).out
     assert '"owned_by": "globex"' in listed or '"owned_by":"globex"' in listed

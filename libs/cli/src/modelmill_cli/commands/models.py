@@ -16,8 +16,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from modelmill_cli.commands.exports import Version, export, version_named
+from modelmill_cli.default_model import make_default
 from modelmill_cli.form_table import print_forms
-from modelmill_cli.gateway import DEFAULT_MODEL, connect, own_tenant, warn_of_unknown_tenant
+from modelmill_cli.gateway import connect, own_tenant, warn_of_unknown_tenant
 from modelmill_cli.output import AsJson, Columns, print_done, print_json, print_list, when
 from modelmill_cli.short_ids import MODEL
 from modelmill_cli.state_folder import StateFolder, owner_only
@@ -29,6 +30,19 @@ if TYPE_CHECKING:
     from modelmill_registry.adapter_folder import AdapterBase
     from modelmill_registry.artifact_store import ArtifactStore
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A folder, also of Hugging Face's cache, a GGUF file, or hf://org/name@revision.",
+    ),
+]
+Default = Annotated[
+    bool, typer.Option("--default", help="Make it the default model, in a faster form.")
+]
+FasterForm = Annotated[
+    bool, typer.Option(help="Build that form, openvino-int8, which takes minutes; else as it is.")
+]
 Versions = Annotated[
     list[str],
     typer.Argument(
@@ -114,19 +128,14 @@ COLUMNS: Columns = {
 @app.command("import")
 def import_source(
     context: typer.Context,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A folder, also of Hugging Face's cache, a GGUF file, or hf://org/name@revision.",
-        ),
-    ],
+    source: Source,
     name: Annotated[str, typer.Option(help="Display name.")] = "",
     tenant: Annotated[
         str,
         typer.Option(help="Owner; `shared` lets every tenant use it.", show_default="who asks"),
     ] = "",
-    default: Annotated[bool, typer.Option("--default", help="Make it the default model.")] = False,
+    default: Default = False,
+    build: FasterForm = True,
     base: Annotated[
         str, typer.Option(help="Version of an adapter's base, instead of the one that it names.")
     ] = "",
@@ -147,8 +156,9 @@ def import_source(
     print_done(made, words, as_json=as_json)
     if default:
         with connect(context.obj) as client:
-            client.aliases.set(DEFAULT_MODEL, version_id=ready.version_id)
-        typer.echo(f"{DEFAULT_MODEL} -> {ready.version_id}", err=as_json)
+            make_default(client, ready.version_id, build=build, as_json=as_json)
+    elif not as_json:
+        typer.echo(f"next   mill optimize {ready.version_id} builds a form that answers faster")
 
 
 async def bring_in(
