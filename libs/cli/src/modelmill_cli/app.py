@@ -31,6 +31,7 @@ from modelmill_cli.commands import (
     files,
     jobs,
     keys,
+    logs,
     models,
     moderation,
     recipes,
@@ -69,6 +70,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("alerts")(alerts.alerts)
+app.command("logs")(logs.logs)
 app.command("audit")(audit.audit)
 app.command("backup")(backup.backup)
 app.command("restore")(backup.restore)
