@@ -53,6 +53,8 @@ async def test_a_key_whose_tokens_are_used_up_is_told_so(house: House):
     error = refused.json()["error"]
     assert (error["code"], error["type"]) == ("insufficient_quota", "rate_limit_error")
     assert 1 <= int(refused.headers["retry-after"]) <= 86_400
+    assert refused.headers["x-ratelimit-limit-tokens"] == "300"
+    assert refused.headers["x-ratelimit-remaining-tokens"] == "300"
 
 
 async def test_the_price_of_a_model_counts_by_whatever_name_it_is_asked(house: House):

@@ -154,7 +154,12 @@ class TenantDeletedError(PermissionDeniedError):
 
 
 class QuotaExceededError(OverloadedError):
-    """What is used and this request together exceed a limit: a fact. Nothing was begun."""
+    """What is used and this request together exceed a limit: a fact. Nothing was begun.
+
+    `headers` are the x-ratelimit headers of that moment.
+    """
+
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __init__(self, message: str, *, code: str, retry_after_seconds: float) -> None:
         super().__init__(message, retry_after_seconds=retry_after_seconds)

@@ -183,7 +183,7 @@ class Quotas:
                     verdict = await self._wait(account, need)
                 if verdict.outcome is not Outcome.HELD:
                     QUOTA_REFUSED.labels(NAMES[verdict.limit]).inc()
-                    raise refusal(account.budget.at(self._clock()), verdict, self._clock())
+                    raise refusal(accounts, account, verdict, self._clock())
                 held.append(account)
                 if account.is_low:
                     self._tend(account)

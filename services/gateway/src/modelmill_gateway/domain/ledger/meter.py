@@ -73,8 +73,16 @@ WORDS = (
 )
 
 
-def refusal(budget: Budget, verdict: Verdict, now_ms: int) -> QuotaExceededError:
-    """What a caller hears whose request would exceed a limit."""
+def refusal(
+    accounts: Sequence[Account], account: Account, verdict: Verdict, now_ms: int
+) -> QuotaExceededError:
+    """What a caller hears whose request would exceed a limit of `account`, one of `accounts`."""
+    refused = _over_limit(account.budget.at(now_ms), verdict, now_ms)
+    refused.headers = quota_headers(accounts, now_ms)
+    return refused
+
+
+def _over_limit(budget: Budget, verdict: Verdict, now_ms: int) -> QuotaExceededError:
     index, cap = verdict.limit, budget.limits.caps[verdict.limit]
     whose = (
         "the tenant" if budget.budget_id.startswith("tenant-") else f"the key {budget.budget_id}"

@@ -22,6 +22,7 @@ from modelmill_gateway.domain.errors import (
     FullError,
     MethodNotAllowedError,
     ModelNotFoundError,
+    QuotaExceededError,
     UnsupportedEncodingError,
 )
 from modelmill_gateway.domain.routes import Dialect
@@ -87,6 +88,8 @@ def error_headers(refusal: Refusal) -> Headers:
         headers.append((b"www-authenticate", b"Bearer"))
     if seconds := retry_after(refusal):
         headers.append((b"retry-after", str(seconds).encode()))
+    if isinstance(refusal, QuotaExceededError):
+        headers += refusal.headers
     if isinstance(refusal, MethodNotAllowedError):
         headers.append((b"allow", ", ".join(refusal.allowed).encode()))
     if isinstance(refusal, UnsupportedEncodingError):
