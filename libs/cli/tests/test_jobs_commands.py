@@ -477,7 +477,7 @@ RESULTS = {
             "summary": {"accuracy": 0.8, "bytes": 137280478.0, "tokens_per_second": 111.7},
         },
         *("made mv-int8", "score 80.0% (80.0% to 80.0%)", "size 137.3 MB", "speed 112 tokens/s"),
-        "next mill models show mv-int8; mill chat --model mv-int8",
+        "next mill models show mv-int8; mill chat --model mv-int8; mill models alias NAME mv-int8",
     ),
     "evaluate": (
         {"version_id": None, "summary": {"passed": True}},

@@ -205,7 +205,7 @@ def _use_of(spec: Mapping[str, Any], version_id: str) -> str:
         return f"train {version_id} {spec.get('dataset_id') or 'DATASET'} --method full"
     if form.startswith(EXPORTED):
         return f"models export {version_id} FOLDER"
-    return f"chat --model {version_id}"
+    return f"chat --model {version_id}; mill models alias NAME {version_id}"
 
 
 def _why_held_back(build: Mapping[str, Any]) -> str:
