@@ -22,14 +22,11 @@ def derived_id(prefix: str, *parts: str) -> str:
     return f"{prefix}-{uuid.uuid5(NAMESPACE, chr(0).join(parts)).hex}"
 
 
-IMPORT = "import"
 DATASET = "dataset"
 TRAIN = "train"
 EVALUATE = "evaluate"
 OPTIMIZE = "optimize"
 BATCH = "batch"
-KINDS = (IMPORT, DATASET, TRAIN, EVALUATE, OPTIMIZE, BATCH)
-
 OWNER_OF = {
     DATASET: "data-prep",
     TRAIN: "trainer",
@@ -37,7 +34,8 @@ OWNER_OF = {
     OPTIMIZE: "optimizer-builder",
     BATCH: "gateway",
 }
-"""The service that takes and does jobs of a kind; the other kinds have none yet."""
+"""The service that takes and does jobs of a kind; kinds are of a-z, 0-9 and `-`, for subjects."""
+KINDS = tuple(OWNER_OF)
 
 
 def work_consumer(service: str, kind: str) -> str:
