@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cli_support.gateways import told_of
-from cli_support.recipe_gateway import RECIPE, ROWS, SCORE, RecipeGateway
+from cli_support.recipe_gateway import RECIPE, ROWS, SCORE, UNKNOWN, RecipeGateway
 from modelmill_cli.app import run_app
 
 
@@ -115,6 +115,25 @@ def test_a_column_that_the_file_does_not_have_is_named_with_its_line(
     recipe.write_text(RECIPE.replace("{q}", "{qq}"))
     assert run_app(["--state", str(recipe.parent), *command, str(recipe)]) == 2
     assert f"{recipe}:5: unknown column 'qq'." in capsys.readouterr().err
+
+
+def test_a_base_is_looked_up_where_somebody_answers(
+    gateway: RecipeGateway,
+    recipe: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    check = ["--state", str(recipe.parent / "state"), "recipe", "check", str(recipe)]
+    assert run_app(check) == 0
+    assert capsys.readouterr().out.endswith("no error found\n")
+
+    recipe.write_text(RECIPE.replace("some-base", UNKNOWN))
+    assert run_app(check) == 2
+    assert f"{recipe}:2: no model {UNKNOWN}" in capsys.readouterr().err
+
+    monkeypatch.delenv("MODELMILL_URL")
+    assert run_app(check) == 0
+    assert f"base {UNKNOWN!r} was not looked up" in capsys.readouterr().out
 
 
 def test_for_programs_a_check_lists_its_errors(

@@ -16,6 +16,8 @@ data:
 evaluation:
   measures: [accuracy]
 """
+UNKNOWN = "some-bas"
+"""A name that no model has."""
 SHARE = {"value": 0.75, "mean": 0.75, "low": 0.65, "high": 0.85}
 SCORE = {"value": 0.75, "low": 0.65, "high": 0.85}
 SUITE = {"measures": {"accuracy": {"model": SHARE}}, "rows": 2}
@@ -76,6 +78,9 @@ class _Handler(Handler):
 
     def do_GET(self) -> None:
         *_, before, last = self.path.partition("?")[0].split("/")
+        if last == UNKNOWN:
+            self.answer(json.dumps({"error": {"message": f"no model {last}"}}).encode(), 404)
+            return
         if last == "content":
             self.answer(self.server.contents[before])
             return

@@ -208,8 +208,11 @@ def _only_base(state: StateFolder) -> str:
 
 
 @app.command()
-def check(recipe: RecipeFile, as_json: AsJson = False) -> None:
-    """Verify a recipe, and name every error with its line."""
+def check(context: typer.Context, recipe: RecipeFile, as_json: AsJson = False) -> None:
+    """Verify a recipe, and name every error with its line.
+
+    A base that is a name is looked up where Modelmill runs.
+    """
     from modelmill_recipes.recipe import Recipe
     from modelmill_recipes.survey_rows import check_columns
 
@@ -221,12 +224,34 @@ def check(recipe: RecipeFile, as_json: AsJson = False) -> None:
         check_columns(checked)
         if checked.judge is not None:
             AnswerJudge.load(checked.judge.file)
+        unknown = _unknown_base(context.obj, checked)
     except InvalidInputError as error:
         if as_json:
             print_json({**where, "errors": [*error.errors]})
         raise
     facts = {**where, "name": checked.name, "files": [str(file) for file in checked.files]}
-    print_done({**facts, "errors": []}, f"{recipe}: no error found", as_json=as_json)
+    print_done({**facts, "errors": []}, f"{recipe}: no error found{unknown}", as_json=as_json)
+
+
+def _unknown_base(state: StateFolder, recipe: "Recipe") -> str:
+    """Words where nobody can say whether there is a base of that name.
+
+    Raises:
+        InvalidInputError: There is none; the error has its line.
+    """
+    from modelmill_recipes.orders import version_of
+    from modelmill_recipes.refusals import in_section
+
+    if not isinstance(recipe.base, str):
+        return ""
+    try:
+        with connect(state) as client, in_section(recipe, "base"):
+            version_of(client, recipe.base)
+    except InvalidInputError:
+        raise
+    except (DomainError, ModelmillError):
+        return f"; base {recipe.base!r} was not looked up, for no Modelmill answers"
+    return ""
 
 
 @app.command()
