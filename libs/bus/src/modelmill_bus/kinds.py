@@ -38,6 +38,11 @@ OWNER_OF = {
 KINDS = tuple(OWNER_OF)
 
 
+def kinds_of(service: str) -> list[str]:
+    """The kinds that a service owns."""
+    return [kind for kind, owner in OWNER_OF.items() if owner == service]
+
+
 def work_consumer(service: str, kind: str) -> str:
     """Name of the durable consumer that the workers of a service share."""
     return f"{service}-work-{kind}"

@@ -9,7 +9,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
 )
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill_bus.bus import Bus
-from modelmill_bus.kinds import DATASET
+from modelmill_bus.kinds import kinds_of
 from modelmill_bus.read_model import ReadModel, caught_up
 from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_inference_client.inference_models import InferenceModels
@@ -112,7 +112,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         if settings.role != "work":
             servicer = await _servicer(settings, parts, unfinished, stack)
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
-            control = JobServicer(ControlJob(bus, [DATASET]), parts.capacity)
+            control = JobServicer(ControlJob(bus, kinds_of(SERVICE)), parts.capacity)
             add_JobServiceServicer_to_server(control, server.grpc)
 
         await stack.enter_async_context(server)

@@ -203,7 +203,7 @@ class UseCases:
         self.create_batch = CreateBatch(peers.data_prep, batches, order_job)
         self.create_eval_run = CreateEvalRun(evals, peers.data_prep, find_model, runs, order_job)
         self.show_eval_runs = ShowEvalRuns(evals, known.jobs, partial(store_of, settings))
-        owners: dict[str, JobOwner] = {**peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
+        owners: dict[str, JobOwner] = {**peers.job_owners, BATCH: OwnJobs(parts.bus)}
         self.control_job = ControlJob(owners, known.jobs, known.datasets, peers.data_prep)
         self.watch_job = WatchJob(parts.watcher, known.jobs, peers.trainer)
         self.delete_tenants = DeleteTenants(parts.bus, known.tenants, known.jobs, self.control_job)

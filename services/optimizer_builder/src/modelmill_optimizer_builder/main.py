@@ -9,7 +9,7 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
     add_OptimizerBuilderServiceServicer_to_server,
 )
 from modelmill_bus.bus import Bus
-from modelmill_bus.kinds import OPTIMIZE
+from modelmill_bus.kinds import kinds_of
 from modelmill_bus.read_model import caught_up
 from modelmill_jobs.control import ControlJob, JobServicer
 from modelmill_jobs.process_capacity import ProcessCapacity
@@ -57,7 +57,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 CreateBuild(check, queue), check, settings.worker_size
             )
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
-            control = JobServicer(ControlJob(bus, [OPTIMIZE]), capacity)
+            control = JobServicer(ControlJob(bus, kinds_of(SERVICE)), capacity)
             add_JobServiceServicer_to_server(control, server.grpc)
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))

@@ -9,7 +9,7 @@ import httpx
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
 from modelmill_bus.bus import Bus
-from modelmill_bus.kinds import EVALUATE, TRAIN
+from modelmill_bus.kinds import kinds_of
 from modelmill_bus.read_model import ReadModel, caught_up
 from modelmill_bus.tenant_eraser import TenantEraser
 from modelmill_inference_client.inference_models import InferenceModels
@@ -100,7 +100,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=False)
         if settings.role != "work":
             add_TrainerServiceServicer_to_server(_servicer(settings, parts), server.grpc)
-            control = JobServicer(ControlJob(bus, [TRAIN, EVALUATE]), parts.capacity)
+            control = JobServicer(ControlJob(bus, kinds_of(SERVICE)), parts.capacity)
             add_JobServiceServicer_to_server(control, server.grpc)
 
         await stack.enter_async_context(server)

@@ -24,7 +24,7 @@ from modelmill.trainer.v1.evaluation_pb2 import CreateEvaluationJobRequest, Eval
 from modelmill.trainer.v1.trainer_service_pb2 import CreateFineTuningJobRequest, TrainSpec
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from modelmill_bus.bus import Bus
-from modelmill_bus.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
+from modelmill_bus.kinds import kinds_of
 from modelmill_bus.subjects import OWNERS_OF_JOBS
 from modelmill_jobs.control import ControlJob
 from modelmill_jobs.submit import JobQueue
@@ -127,8 +127,8 @@ class OwnOrders(Generic[SpecT_contra]):
 class OwnJobs:
     """Job control for kinds that the gateway owns."""
 
-    def __init__(self, bus: Bus, kinds: Sequence[str]) -> None:
-        self._control_job = ControlJob(bus, kinds)
+    def __init__(self, bus: Bus) -> None:
+        self._control_job = ControlJob(bus, kinds_of("gateway"))
 
     async def control(
         self,
@@ -257,7 +257,9 @@ async def open_peers(settings: Settings) -> AsyncIterator[Peers]:
             trainer=GrpcTrainer(to_trainer),
             builder=GrpcOptimizerBuilder(to_optimizer),
             orders=_orders(to_data_prep, to_trainer, to_optimizer),
-            job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
+            job_owners={
+                kind: GrpcJobOwner(to, name) for to, name, _ in probed for kind in kinds_of(name)
+            },
             probes=[HealthProbe(*each) for each in probed],
             workers=[GrpcWorkers(*each) for each in probed if each[1] in OWNERS_OF_JOBS],
             replicas=[GrpcReplica(it, where) for it, name, where in probed if name == "inference"],
@@ -279,15 +281,3 @@ def _orders(to_data_prep: Channel, to_trainer: Channel, to_optimizer: Channel) -
         GrpcOrders(trainer.CreateEvaluationJob, CreateEvaluationJobRequest, trainer_adapter.PEER),
         GrpcOrders(builder.CreateBuild, CreateBuildRequest, builder_adapter.PEER),
     )
-
-
-def _job_owners(
-    to_data_prep: Channel, to_trainer: Channel, to_optimizer: Channel
-) -> Mapping[str, GrpcJobOwner]:
-    training = GrpcJobOwner(to_trainer, trainer_adapter.PEER)
-    return {
-        DATASET: GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
-        TRAIN: training,
-        EVALUATE: training,
-        OPTIMIZE: GrpcJobOwner(to_optimizer, builder_adapter.PEER),
-    }
