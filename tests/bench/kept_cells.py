@@ -78,7 +78,14 @@ class KeptCells:
 
 
 def chosen_cells(cells: Sequence[Cell], names: Sequence[str], always: str) -> list[Cell]:
-    """Cells of these names or, where a name is no cell's, whose names begin so; and `always`."""
-    exact = {cell.name for cell in cells} & {*names}
+    """Cells of these names or, where a name is no cell's, whose names begin so; and `always`.
+
+    Raises:
+        SystemExit: No cell has a name, or begins so.
+    """
+    known = [cell.name for cell in cells]
+    exact = {*known} & {*names}
     begun = tuple(name for name in names if name not in exact)
+    if unknown := [each for each in begun if not any(it.startswith(each) for it in known)]:
+        raise SystemExit(f"no cell {', '.join(unknown)}; there are {', '.join(known)}")
     return [cell for cell in cells if cell.name in {always, *exact} or cell.name.startswith(begun)]

@@ -165,6 +165,8 @@ def test_a_name_of_a_cell_chooses_it_alone_and_the_beginning_of_names_all() -> N
     assert names(f"tuned.{COMPETED}") == ["model", f"tuned.{COMPETED}"]
     assert len(names(f"tuned.{COMPETED}.")) == 1 + len(METHODS_MEASURED)
     assert names("") == [cell.name for cell in cells()]
+    with pytest.raises(SystemExit, match="no cell tuned.opnvino; there are model, "):
+        names("tuned.opnvino")
 
 
 def test_methods_take_turns_with_one_request_and_the_chosen_forms_with_many() -> None:
