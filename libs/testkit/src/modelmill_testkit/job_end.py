@@ -1,16 +1,21 @@
 """Waiting for the end of a job on the bus."""
 
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_CANCELLED,
+    JOB_STATUS_FAILED,
+    JOB_STATUS_SUCCEEDED,
+    JobState,
+)
 from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_state
 
 from modelmill_testkit.waiting import eventually
 
-OVER = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED)
+OVER = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
 
 
 async def job_end(bus: Bus, job_id: str, *, within: float) -> JobState:
-    """The terminal state of a job that succeeds or fails, once what it made is announced.
+    """The terminal state of a job, once what it made is announced.
 
     The announcement follows the success by a moment, in which nobody finds what was made.
 
