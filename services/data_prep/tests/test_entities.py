@@ -1,5 +1,6 @@
 """What tells who somebody is, is found, and what only looks like it is not."""
 
+import json
 import re
 import time
 from collections import Counter
@@ -124,11 +125,42 @@ def test_a_mask_says_the_type_and_the_row_says_which_types_were_replaced() -> No
         ["from 93.184.4.4"],
     ]
     assert passed.rows.column("changes").to_pylist() == [
-        ["entities.email@6", "entities.card@6"],
-        ["entities.email@6"],
+        ["entities.email@7", "entities.card@7"],
+        ["entities.email@7"],
         [],
     ]
     assert passed.changed == 2
+
+
+def test_a_person_whom_one_message_names_is_found_in_the_others() -> None:
+    passed = stage(person="pseudonymise")(
+        rows_of(
+            ["我叫黄梓轩。", "黄梓轩您好！"],
+            ["My name is Quxilla Bramm.", "Quxilla Bramm, Brammer and quxilla bramm"],
+            ["Quxilla Bramm"],
+        )
+    )
+
+    (first, second), (third, fourth), (fifth,) = passed.rows.column("contents").to_pylist()
+    assert first == f"我叫{second.removesuffix('您好！')}。" != "我叫黄梓轩。"
+    stand_in = third.removeprefix("My name is ").removesuffix(".")
+    assert fourth == f"{stand_in}, Brammer and quxilla bramm"
+    assert fifth == "Quxilla Bramm"
+
+
+def test_names_of_files_and_sections_of_a_passage_are_rows_too() -> None:
+    written = {"file": "a@b.cn 1.html", "page": 2, "section": "Call 13812345678", "offset": 7}
+    plain = json.dumps({"file": "a.html", "page": None, "section": None, "offset": 0})
+    documents = [json.dumps(written), plain, None]
+
+    passed = stage(email="mask", phone="mask")(rows_of(["x"], ["y"], ["z"], document=documents))
+
+    first, *others = passed.rows.column("document").to_pylist()
+    masked = {"file": "[EMAIL] 1.html", "section": "Call [PHONE]"}
+    assert json.loads(first) == written | masked
+    assert others == [plain, None]
+    changes = passed.rows.column("changes").to_pylist()
+    assert changes == [["entities.email@7", "entities.phone@7"], [], []]
 
 
 def test_a_row_is_dropped_by_type_and_shown_without_the_value() -> None:

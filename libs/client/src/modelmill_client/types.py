@@ -1717,12 +1717,12 @@ class ShadowBody(TypedDict):
 
 class SharesBody(TypedDict):
     """
-    Shares of the splits, together 1.
+    Shares of the splits, together 1; one that is left out is 0.
     """
 
-    train: float
-    valid: float
-    test: float
+    train: NotRequired[float]
+    valid: NotRequired[float]
+    test: NotRequired[float]
 
 
 class ShownApiKey(TypedDict):

@@ -65,7 +65,7 @@ PassageTokens = Annotated[
 ]
 PersonalData = Annotated[
     Literal["mask", "pseudonymise", "drop", "report"] | None,
-    typer.Option(help="Action for e-mail, phones, ids and all that rules find; names are not."),
+    typer.Option(help="Action for names, e-mail, phones, ids and all that rules find."),
 ]
 COLUMNS: Columns = {
     "dataset": lambda dataset: dataset["id"],

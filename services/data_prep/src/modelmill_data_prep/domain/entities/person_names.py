@@ -6,10 +6,11 @@ where its whole name stands in the same text. Quantifiers are bounded, as in `re
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import takewhile
 
 _CAPITAL = "[A-ZÀ-ÖØ-ÞĀ-ſ]"
 _NAME = rf"(?:[DO]['’])?{_CAPITAL}[^\W\d_]{{1,19}}(?:['’-]{_CAPITAL}[^\W\d_]{{1,19}})?(?![\w-])"
@@ -57,6 +58,8 @@ class NameLists:
     family: frozenset[str]
     not_family: frozenset[str]
     """Words that make no person of the name before them."""
+    sentence_words: frozenset[str]
+    """Words that begin a sentence behind a name, where the mark between is missing."""
     forms_of_address: frozenset[str]
     """Words that a greeting or a title may be followed by in place of a name."""
     family_zh: str
@@ -91,6 +94,7 @@ def name_lists() -> NameLists:
         frozenset(words("given_words")),
         frozenset(words("family")),
         frozenset(words("not_family")),
+        frozenset(words("sentence_words")),
         frozenset(words("forms_of_address")),
         f"(?:{'|'.join(double)}|[{single}])",
         "".join(words("given_zh")),
@@ -125,6 +129,7 @@ def _trimmed(match: re.Match[str], lists: NameLists) -> tuple[int, int] | None:
     if match["name"] in lists.forms_of_address:
         return None
     words = match["name"].split(" ")
+    words = [*takewhile(lambda word: word not in lists.sentence_words, words)]
     while words and (words[-1] in lists.not_family or not _is_capitalised(words[-1])):
         words.pop()
     if not words or words[0] in lists.forms_of_address:
@@ -158,6 +163,8 @@ def _end_of_name(words: list[str], lists: NameLists) -> int:
     for number, word in enumerate(words[1:], 2):
         if word in lists.not_family:
             return 0
+        if word in lists.sentence_words:
+            break
         if not word[0].isupper() or len(word.rstrip(".")) == 1:
             continue
         # After a sure given name, any capital begins a family name.
@@ -187,6 +194,7 @@ def _with_parts(
 
 
 _HAN = "[\u4e00-\u9fff]"
+_LATIN = re.compile(r"[A-Za-z0-9\u00c0-\u024f]")
 _NAMED_ZH = "我叫|名叫|叫做|姓名|名字|联系人|收件人|收货人|寄件人|申请人|负责人|经办人|签名|署名"
 _TOLD_ZH = "我是|客户|患者|病人|尊敬的|亲爱的|用户|顾客"
 _TITLES_ZH = "先生|女士|小姐|太太|老师|教授|医生|大夫|经理|主任|律师|师傅|同学|总监|护士|阿姨|叔叔"
@@ -215,6 +223,22 @@ def _chinese_patterns() -> tuple[re.Pattern[str], tuple[re.Pattern[str], ...]]:
         re.compile(f"(?<!{_HAN})(?P<name>{family}{given}{{2}})(?!{_HAN})"),
     )
     return anywhere, told
+
+
+def places_of_names(names: Iterable[str], text: str) -> Iterator[tuple[int, int]]:
+    """Spans of names that were found elsewhere, but for those that may be other words."""
+    lists = name_lists()
+    told = {
+        name
+        for name in names
+        if len(name) >= (2 if re.match(_HAN, name) else _MIN_PART) and name not in lists.given_words
+    }
+    for start, end in _places_of(told, text):
+        if _LATIN.match(text, start) is None or (
+            _LATIN.match(text, start - 1 if start else len(text)) is None
+            and _LATIN.match(text, end) is None
+        ):
+            yield start, end
 
 
 def find_chinese_names(text: str) -> Iterator[tuple[int, int]]:

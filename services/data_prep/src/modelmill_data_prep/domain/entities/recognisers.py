@@ -238,6 +238,12 @@ def _is_real_email(match: re.Match[str]) -> bool:
     return not address.endswith((*SAFE_DOMAINS, *_FILE_NAMES)) and not _NUMBERS.search(address)
 
 
+def _is_real_disguised_email(match: re.Match[str]) -> bool:
+    """Whether it is an address, with the usual marks in place of its own."""
+    written = re.sub(_DOT, ".", re.sub(_AT, "@", match.group()))
+    return not written.lower().endswith((*SAFE_DOMAINS, *_FILE_NAMES))
+
+
 def _is_real_secret(match: re.Match[str]) -> bool:
     """Neither a pseudonym nor hyphenated words after "sk"."""
     secret = match.group()
@@ -261,10 +267,10 @@ _PHONES = (
     # American.
     r"|(?:\+?1[ .-]?)?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[ .-])[2-9][0-9]{2}[ .-][0-9]{4}"
     # International, E.164.
-    r"|\+[1-9][0-9]{6,14}|\+[1-9][0-9]{0,2}(?:[ .-]\(?[0-9]{1,5}\)?){2,5}"
+    r"|(?:\+|00 ?)[1-9][0-9]{6,14}|(?:\+|00 ?)[1-9][0-9]{0,2}(?:[ .-]\(?[0-9]{1,5}\)?){2,5}"
     # The same with a long last group, or with the zero of the area code in brackets.
-    r"|\+[1-9][0-9]{0,2}(?:(?:[ -]\(?[0-9]{1,5}\)?){1,3}[ /-][0-9]{6,8}|[ -][0-9]{8,12})"
-    r"|\+[1-9][0-9]{0,2} ?\(0\) ?[0-9]{1,5}(?:[ /-][0-9]{1,8}){1,4}"
+    r"|(?:\+|00 ?)[1-9][0-9]{0,2}(?:(?:[ -]\(?[0-9]{1,5}\)?){1,3}[ /-][0-9]{6,8}|[ -][0-9]{8,12})"
+    r"|(?:\+|00 ?)[1-9][0-9]{0,2} ?\(0\) ?[0-9]{1,5}(?:[ /-][0-9]{1,8}){1,4}"
 )
 _SECRETS = "|".join(
     (
@@ -274,7 +280,10 @@ _SECRETS = "|".join(
     )
 )
 _SECRET_HINT = (*(each for one in SECRET_FORMATS for each in one.beginnings), "eyJ", "-----BEGIN")
-_CARD = r"[0-9]{4}(?:[ -]?[0-9]{2,6}){2,4}"
+_CARD = r"[0-9]{4}(?:[ .-]?[0-9]{2,6}){2,4}"
+_AT = r"(?: ?[\[({] ?(?:at|AT|@) ?[\])}] ?|%40| @ ?|@ )"
+_DOT = r"(?: ?[\[({] ?(?:dot|DOT|\.) ?[\])}] ?|\.)"
+"""Marks of an e-mail address as people write them for readers that are no machines."""
 _PLATE_NUMBER = (
     f"[A-HJ-NP-Z][·• ]?(?:{_PLATE}{{4}}[A-HJ-NP-Z0-9挂学警港澳]"
     rf"|[DF]{_PLATE}[0-9]{{4}}|[0-9]{{5}}[DF])"
@@ -301,6 +310,23 @@ RECOGNISERS: tuple[Recogniser, ...] = (
         ),
         ("@",),
         _is_real_email,
+    ),
+    Recogniser(
+        "email",
+        re.compile(
+            f"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9_+-]{{0,40}}(?:{_DOT}[A-Za-z0-9_+-]{{1,40}})"
+            f"{{0,3}}{_AT}{_LABEL}(?:{_DOT}{_LABEL}){{0,3}}{_DOT}[A-Za-z]{{2,24}}(?![A-Za-z0-9-])"
+        ),
+        re.compile(r"[\[({] ?(?:at|AT|@)|%40| @|@ "),
+        _is_real_disguised_email,
+    ),
+    Recogniser(
+        "address",
+        re.compile(
+            r"(?<!\w)[A-ZÄÖÜ][a-zäöüß-]{2,24}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|damm|ufer)"
+            r" [0-9]{1,4} ?[a-z]?(?:,? [0-9]{5}(?: [A-ZÄÖÜ][a-zäöüß-]{1,24})?)?(?!\w)"
+        ),
+        re.compile(r"[a-zß.] [0-9]"),
     ),
     Recogniser(
         "iban",
@@ -330,7 +356,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
         "card",
         re.compile(f"(?<![0-9A-Za-z.-]){_CARD}(?![0-9A-Za-z])"),
         NUMBER,
-        lambda match: is_card(match.group()),
+        lambda match: is_card(digits_of(match.group())),
     ),
     Recogniser(
         "us_ssn",

@@ -19,6 +19,7 @@ from modelmill_data_prep.domain.entities.entity_plan import (
     Span,
     without_overlaps,
 )
+from modelmill_data_prep.domain.entities.person_names import places_of_names
 from modelmill_data_prep.domain.entities.pseudonyms import Pseudonymiser
 from modelmill_data_prep.domain.reading.parse_block import parse_json
 from modelmill_data_prep.domain.row_batch import (
@@ -35,6 +36,9 @@ _ARGUMENTS = "arguments"
 
 _NO_TEXTS = ("id", "tool_call_id", "type")
 """Fields that link messages, and must not change."""
+
+_PLACES = ("file", "section")
+"""Fields of a passage's document that people wrote."""
 
 _OPENED = 2
 """Levels of JSON-in-JSON that are parsed; deeper ones are treated as text. Together with the
@@ -111,7 +115,7 @@ def _opened(name: str, item: Any, opened: int) -> Any:
 
 
 class RowTexts:
-    """Message contents, then texts in extras, then rejected answers."""
+    """Message contents, texts in extras, rejected answers, names of files and sections."""
 
     def __init__(self, rows: pa.RecordBatch) -> None:
         self._rows = rows
@@ -130,6 +134,9 @@ class RowTexts:
         self._rejected = pa.compute.indices_nonzero(rejected.is_valid()).to_pylist()
         self.texts += rejected.drop_null().to_pylist()
         self.row_of += self._rejected
+        self._documents: list[tuple[int, dict[str, Any], list[str]]] = []
+        """(Row index, document, fields with texts) of passages."""
+        self._read_documents()
 
     def with_texts(
         self, texts: Sequence[str], types: Mapping[int, Collection[str]]
@@ -155,6 +162,8 @@ class RowTexts:
             for row, text in zip(self._rejected, rest, strict=True):
                 rejected[row] = text
             columns["rejected"] = pa.array(rejected, pa.string())
+        if self._documents:
+            columns["document"] = pa.array(self._written_documents(rest), pa.string())
         changes = self._rows.column("changes").to_pylist()
         for row in rows:
             replaced = sorted(types[row], key=TYPES.index)
@@ -175,6 +184,26 @@ class RowTexts:
                 self.texts += found
                 self.row_of += [rows_of_turns[turn]] * len(found)
 
+    def _read_documents(self) -> None:
+        documents = self._rows.column("document")
+        if documents.null_count == len(documents):
+            return
+        for row, written in enumerate(documents.to_pylist()):
+            if written is not None:
+                document = msgspec.json.decode(written)
+                named = [name for name in _PLACES if document.get(name)]
+                self._documents.append((row, document, named))
+                self.texts += [document[name] for name in named]
+                self.row_of += [row] * len(named)
+
+    def _written_documents(self, rest: Iterator[str]) -> list[str | None]:
+        documents: list[str | None] = self._rows.column("document").to_pylist()
+        for row, document, named in self._documents:
+            changed = document | dict(zip(named, rest, strict=False))
+            if changed != document:
+                documents[row] = write_json(changed)
+        return documents
+
     def _written_extras(self, rest: Iterator[str]) -> list[str | None]:
         extras = list(self._extras)
         for turn, tree, count in self._trees:
@@ -185,13 +214,15 @@ class RowTexts:
         return extras
 
 
-NAME, VERSION = "entities", 6
+NAME, VERSION = "entities", 7
+PERSON = "person"
 MAX_ROUNDS = 8
 """Maximum passes per text: a replacement can reveal an adjacent entity."""
 
 
 class EntityStage:
-    """Applies the plan's action to entities in messages, tool-call arguments and rejected answers.
+    """Applies the plan's action to entities in messages, tool-call arguments, rejected answers, and
+    the names of a passage's file and section.
 
     A preference pair whose answers become equal is dropped.
     """
@@ -229,7 +260,7 @@ class EntityStage:
         replaced: dict[int, set[str]] = {}
         pending = list(range(len(texts)))
         for number in range(MAX_ROUNDS):
-            found = self._find(pending, texts, again=number > 0)
+            found = self._find(pending, texts, row_texts.row_of, again=number > 0)
             for place, spans in found.items():
                 counts.update(f"{one.type} {self._plan.actions[one.type]}" for one in spans)
                 texts[place] = self._rewritten(texts[place], spans)
@@ -252,11 +283,12 @@ class EntityStage:
         return StageResult(kept, dropped, sum(reasons[row] is None for row in changed), counts)
 
     def _find(
-        self, places: Sequence[int], texts: Sequence[str], *, again: bool
+        self, places: Sequence[int], texts: Sequence[str], row_of: Sequence[int], *, again: bool
     ) -> dict[int, list[Span]]:
         """Spans to act on, by text index.
 
         Args:
+            row_of: Row of each text.
             again: Whether reported types were already counted in an earlier pass.
         """
         reported = {name for name, action in self._plan.actions.items() if action == "report"}
@@ -267,6 +299,7 @@ class EntityStage:
             for place, spans in zip(places, finder(looked_at), strict=True):
                 if spans:
                     all_spans.setdefault(place, []).extend(spans)
+        _add_names_of_rows(all_spans, places, texts, row_of)
         wanted: dict[int, list[Span]] = {}
         for place, spans in all_spans.items():
             chosen = without_overlaps(one for one in spans if one.type in acted_on)
@@ -292,3 +325,23 @@ class EntityStage:
         if action == "pseudonymise" and self._pseudonymise is not None:
             return self._pseudonymise(span.type, value)
         return f"[{span.type.upper()}]"
+
+
+def _add_names_of_rows(
+    spans: dict[int, list[Span]],
+    places: Sequence[int],
+    texts: Sequence[str],
+    row_of: Sequence[int],
+) -> None:
+    """A person whom one text of a row names is found in its other texts, also without the words
+    that told it there.
+    """
+    names: dict[int, set[str]] = {}
+    for place, found in spans.items():
+        for span in found:
+            if span.type == PERSON:
+                names.setdefault(row_of[place], set()).add(texts[place][span.start : span.end])
+    if names:
+        for place in places:
+            for start, end in places_of_names(names.get(row_of[place], ()), texts[place]):
+                spans.setdefault(place, []).append(Span(PERSON, start, end))

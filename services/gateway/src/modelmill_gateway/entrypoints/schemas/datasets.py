@@ -69,11 +69,11 @@ class MappingBody(StrictBody):
 
 
 class SharesBody(StrictBody):
-    """Shares of the splits, together 1."""
+    """Shares of the splits, together 1; one that is left out is 0."""
 
-    train: Share
-    valid: Share
-    test: Share
+    train: Share = 0.0
+    valid: Share = 0.0
+    test: Share = 0.0
 
 
 class CleanBody(StrictBody):
