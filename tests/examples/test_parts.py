@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from modelmill_cli.commands.recipes import check
+from modelmill_cli.app import run_app
 
 from tests.examples.example import EXAMPLES, Document, Example, all_examples
 from tests.examples.result import table_of
@@ -26,8 +26,9 @@ def test_there_is_an_example_of_each_sort() -> None:
 
 
 @EVERY
-def test_its_recipe_passes_the_check(example: Example) -> None:
-    check(example.folder / "recipe.yaml")
+def test_its_recipe_passes_the_check(example: Example, tmp_path: Path) -> None:
+    words = ("recipe", "check", str(example.folder / "recipe.yaml"))
+    assert run_app(["--state", str(tmp_path), *words]) == 0
 
 
 @EVERY

@@ -83,6 +83,20 @@ def test_one_text_with_many_answers_stays_in_one_split() -> None:
     assert [len(dataset.splits[split]) for split in SPLITS] == [60, 20, 20]
 
 
+def test_texts_with_several_answers_are_counted_and_their_lines_are_told() -> None:
+    rows = [{"q": f"q{n}", "a": "yes"} for n in range(9)]
+    doubted = [{"q": f"q{n}", "a": "no"} for n in (2, 5)]
+
+    dataset = prepare([*rows, *doubted, rows[3]])
+
+    told = dataset.report["several_answers"]
+    assert told["texts"] == 2
+    assert sorted(told["lines"]) == [[3, 10], [6, 11]]
+    assert prepare(rows).report["several_answers"]["texts"] == 0
+    kept = prepare([*rows, *rows], duplicates={"keep_exact": True})
+    assert kept.report["several_answers"] is None
+
+
 def test_a_longer_run_of_a_conversation_stays_with_the_shorter_one() -> None:
     opening = [{"role": "user", "content": "Hi!"}, {"role": "assistant", "content": "Yes?"}]
     more = [{"role": "user", "content": "Bye"}, {"role": "assistant", "content": "Bye"}]

@@ -96,6 +96,17 @@ def test_a_text_changes_what_is_read_and_no_element(text: str, name: str) -> Non
     assert not text or len(shown) >= 4
 
 
+def test_a_text_with_several_answers_is_told_where_rows_choose_among_few() -> None:
+    told = {"texts": 1_234, "lines": [[3, 10]]}
+
+    page = report_page(report("yes", several_answers=told), name="d").decode()
+    assert "1,234 texts have rows with different answers" in page
+    assert "<td>line 3, line 10</td>" in page
+
+    chat = report_page(report(several_answers=told, choices=None), name="d").decode()
+    assert "different answers" not in chat
+
+
 def test_rows_that_give_something_away_are_told_beside_what_they_give_away() -> None:
     names = [leaked_set(0), leaked_set(10), leaked_set(None)]
     page = report_page(report("said", dict(zip(names, (11, 1_200, 13), strict=True))), name="d")

@@ -22,7 +22,12 @@ from modelmill_data_prep.domain.dataset_plan import DatasetPlan
 from modelmill_data_prep.domain.lineage.merkle import dataset_root
 from modelmill_data_prep.domain.reading.faults import ReadLimits
 from modelmill_data_prep.domain.reading.source_files import RowSource
-from modelmill_data_prep.domain.report import failed_report_of, report_of, report_page
+from modelmill_data_prep.domain.report import (
+    FoundAcrossRows,
+    failed_report_of,
+    report_of,
+    report_page,
+)
 from modelmill_data_prep.domain.row_batch import DROPPED, ROWS
 from modelmill_data_prep.domain.row_decisions import SPLITS, TRAIN
 from modelmill_data_prep.domain.tally import Tally
@@ -140,13 +145,15 @@ class PrepareDataset:
             with DatasetOutput(folder, self._tokens) as output:
                 self._second_pass(intermediate, decisions, output, tally)
                 output.finish(plan, tally)
-            clusters, contaminated = decisions.clusters(), decisions.contaminated()
+            found = FoundAcrossRows(
+                decisions.clusters(),
+                decisions.contaminated(),
+                None if plan.duplicates.keep_exact else decisions.several_answers(),
+            )
         counts = _counts(tally, output)
         root = dataset_root(output.trees)
         uses = [asdict(use) for use in self._asked().uses] if plan.asks_models else []
-        report = report_of(
-            tally, counts, clusters, contaminated, root, uses, source.described, plan.entities
-        )
+        report = report_of(tally, counts, found, root, uses, source.described, plan.entities)
         _write_report(report, plan.name, folder)
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root, uses)

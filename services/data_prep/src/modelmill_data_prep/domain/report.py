@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,11 +16,24 @@ from modelmill_data_prep.domain.row_numbers import row_words
 from modelmill_data_prep.domain.tally import Tally
 
 
+@dataclass(frozen=True)
+class FoundAcrossRows:
+    """What only all rows together tell."""
+
+    clusters: Sequence[Cluster] = ()
+    """Of duplicates, some of them."""
+
+    contaminated: Mapping[str, int] = field(default_factory=dict)
+    """Rows by what they give away."""
+
+    several_answers: Mapping[str, Any] | None = None
+    """Texts that are answered in several ways, with lines; None where duplicates are kept."""
+
+
 def report_of(
     tally: Tally,
     counts: Mapping[str, int],
-    clusters: Sequence[Cluster],
-    contaminated: Mapping[str, int],
+    found: FoundAcrossRows,
     merkle_root: str,
     models: Sequence[Mapping[str, Any]],
     source: Mapping[str, Any],
@@ -50,8 +63,9 @@ def report_of(
         "turns_not_learned": tally.turns_not_learned,
         "choices": None if tally.answers is None else _most_common(tally.answers),
         "doubtful_choices": tally.doubtful_choices(),
-        "duplicates": [asdict(cluster) for cluster in clusters],
-        "contaminated": dict(contaminated),
+        "several_answers": found.several_answers,
+        "duplicates": [asdict(cluster) for cluster in found.clusters],
+        "contaminated": dict(found.contaminated),
         "models": list(models),
     }
 
@@ -62,7 +76,7 @@ def failed_report_of(
     """Report of a failed job, with the statistics gathered so far."""
     made = dict.fromkeys(("rows_kept", "rows_made", *SPLITS), 0)
     counts = {"rows_in": tally.rows_in, **tally.taken_out(), **made}
-    return report_of(tally, counts, (), {}, "", (), source, entities, failure)
+    return report_of(tally, counts, FoundAcrossRows(), "", (), source, entities, failure)
 
 
 def _searched(entities: EntityPlan) -> dict[str, Any]:

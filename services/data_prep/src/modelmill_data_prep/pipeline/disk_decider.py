@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +145,15 @@ class DiskDecisions:
     def clusters(self) -> list[Cluster]:
         """Sample of duplicate clusters."""
         return summarise_clusters(self.leaders, self.lines).clusters
+
+    def several_answers(self) -> dict[str, Any]:
+        """How many first user messages are answered in several ways, and lines of some of them.
+
+        Duplicates that the plan keeps are not told from other answers.
+        """
+        repeated = self.splits.repeated
+        lines = [self.lines[ordinals].tolist() for ordinals in repeated.ordinals]
+        return {"texts": repeated.groups, "lines": lines}
 
     def contaminated(self) -> dict[str, int]:
         """Contaminated rows by leaked set (`leaked_set`): files in order, then the test split."""

@@ -20,12 +20,23 @@ from modelmill_data_prep.domain.duplicates.disk_arrays import Leaders, chunks, i
 from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals, run_starts
 from modelmill_data_prep.domain.row_decisions import SPLITS, TEST, TRAIN, VALID
 
+SHOWN_GROUPS, SHOWN_ROWS = 20, 10
+"""Of repeated groups, and of each."""
 DROPPED = -1
 """Marks a row in no split."""
 
 
 class TooFewTextsError(InvalidInputError):
     """There are too few different texts to fill the requested splits."""
+
+
+@dataclass(frozen=True)
+class SeveralAnswers:
+    """Groups of several rows: the same first user message, answered otherwise."""
+
+    groups: int
+    ordinals: list[list[int]]
+    """Rows of some of these groups."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,9 @@ class Splits:
 
     rows: dict[str, int]
     """Row count by split name."""
+
+    repeated: SeveralAnswers
+    """Among rows that are no duplicates."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class _Groups:
 class _Totals:
     rows: int
     groups: int
+    repeated: SeveralAnswers
 
 
 class SplitPlanner(KeyedOrdinals):
@@ -110,14 +125,20 @@ class SplitPlanner(KeyedOrdinals):
                 counts[SPLITS[place]] = rows
                 waiting -= groups
         counts["train"] = totals.rows - sum(counts.values())
-        return Splits(split, counts)
+        return Splits(split, counts, totals.repeated)
 
     def _totals(self, split: NDArray[np.int8]) -> _Totals:
-        rows = groups = 0
+        rows = groups = repeated = 0
+        shown: list[list[int]] = []
         for some in self._waiting(split):
             rows += len(some.ordinals)
             groups += len(some.sizes)
-        return _Totals(rows, groups)
+            several = np.flatnonzero(some.sizes > 1)
+            repeated += len(several)
+            for group in several[: SHOWN_GROUPS - len(shown)]:
+                start, size = some.starts[group], min(some.sizes[group], SHOWN_ROWS)
+                shown.append(sorted(some.ordinals[start : start + size].tolist()))
+        return _Totals(rows, groups, SeveralAnswers(repeated, shown))
 
     def _waiting(self, split: NDArray[np.int8]) -> Iterator[_Groups]:
         """Unassigned groups, partition by partition."""
