@@ -165,7 +165,7 @@ def test_a_name_of_a_cell_chooses_it_alone_and_the_beginning_of_names_all() -> N
     assert names(f"tuned.{COMPETED}") == ["model", f"tuned.{COMPETED}"]
     assert len(names(f"tuned.{COMPETED}.")) == 1 + len(METHODS_MEASURED)
     assert names("") == [cell.name for cell in cells()]
-    with pytest.raises(SystemExit, match="no cell tuned.opnvino; there are model, "):
+    with pytest.raises(SystemExit, match=r"no cell tuned\.opnvino; there are model, "):
         names("tuned.opnvino")
 
 

@@ -88,6 +88,8 @@ class EngineUnderTest:
     """Fixture that has the model's folder in the form that the engine takes; empty for none."""
 
 
+ELSEWHERE = ("triton", "vllm")
+"""Engines that need a server which their own targets start."""
 ENGINES = {
     "fake": EngineUnderTest(FakeKind, ""),
     "openvino": EngineUnderTest(
@@ -123,9 +125,16 @@ ENGINES = {
 
 
 def engines_to_test() -> list[str]:
-    """All that need nothing but this environment; CONTRACT_ENGINES names others, comma between."""
-    usual = "fake,openvino,openvino-int4,onnx,transformers"
-    return os.environ.get("CONTRACT_ENGINES", usual).split(",")
+    """All that need nothing but this environment; CONTRACT_ENGINES names others, comma between.
+
+    Raises:
+        LookupError: An engine has no row here.
+    """
+    asked = os.environ.get("CONTRACT_ENGINES", "")
+    chosen = asked.split(",") if asked else [name for name in ENGINES if name not in ELSEWHERE]
+    if unknown := {*chosen} - {*ENGINES}:
+        raise LookupError(f"{unknown}: add a row to ENGINES of {__file__}")
+    return chosen
 
 
 @asynccontextmanager
