@@ -27,7 +27,7 @@ OF_AN_INSTANCE = {
     *(f"mill state {it}" for it in ("verify", "export", "import", "upgrade")),
     *("mill backup", "mill restore", "mill console"),
     *("mill demo", "mill doctor", "mill support", "mill moderation labelled", "mill data export"),
-    "mill verify",
+    *("mill verify", "mill logs"),
 }
 """Commands that need an instance on this machine: their own tests have its JSON."""
 OF_OPERATORS = {name for name in LEAVES if name.startswith("mill tenants ")} | {

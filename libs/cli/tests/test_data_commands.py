@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -44,7 +45,7 @@ LENGTHS = {"p5": 4, "p25": 9, "p50": 14, "p75": 21, "p95": 1234}
 
 def dataset(dataset_id: str) -> dict[str, Any]:
     """A dataset of two files, one of which was deleted since."""
-    return {"id": dataset_id, "file_ids": ["file-1", "file-gone"]}
+    return {"id": dataset_id, "file_ids": ["file-1", "file-gone"], "counts": {}}
 
 
 def side(dataset_id: str, rows: int, unshared: int) -> dict[str, Any]:
@@ -156,6 +157,11 @@ def test_of_several_files_the_line_is_of_the_one_that_is_named(gateway, capsys, 
     said(capsys, "explain", "ds-1", "7", "--file", named)
 
     assert gateway.asked[-1] == f"/v1/datasets/ds-1/rows/7?file_id={file_id}"
+
+
+def test_a_dataset_names_the_models_that_were_trained_on_it(gateway, capsys):
+    assert "mv-0" in said(capsys, "show", "ds-1")
+    assert re.search(r"models trained on it +none", said(capsys, "show", "ds-2"))
 
 
 def test_a_file_that_the_dataset_is_not_made_of_is_answered_with_its_files(gateway, capsys):

@@ -70,6 +70,17 @@ def test_entries_are_chosen_by_process_level_text_and_number(
     assert [each for each in everything if each in out] == found
 
 
+def test_for_programs_an_entry_is_an_object_in_a_line(
+    log: StackLog, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["--state", str(log.path.parent), "logs", "trainer", "--json"]) == 0
+
+    (line,) = capsys.readouterr().out.splitlines()
+    entry = json.loads(line)
+    assert (entry["service"], entry["level"]) == ("trainer", "error")
+    assert "gateway fell" in entry["text"]
+
+
 def test_who_follows_sees_what_comes_also_in_a_new_file(
     log: StackLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

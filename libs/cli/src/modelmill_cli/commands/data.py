@@ -126,11 +126,22 @@ def list_datasets(context: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(context: typer.Context, dataset: Id, as_json: AsJson = False) -> None:
-    """Show a dataset: the file that it was made of, and counts of its rows."""
+    """Show a dataset: its file, counts of its rows, and models that were trained on it."""
     with connect(context.obj) as client:
         found = client.datasets.retrieve(DATASET.full_id(client, dataset))
+        models = [] if as_json else _models_of(client, found["id"])
     counts = (f"{count:,} {name}" for name, count in found["counts"].items())
-    print_facts(found, {"counts": ", ".join(counts)}, as_json=as_json)
+    words = {"counts": ", ".join(counts), "models trained on it": ", ".join(models) or "none"}
+    print_facts(found, words, as_json=as_json)
+
+
+def _models_of(client: Modelmill, dataset: str) -> list[str]:
+    """Versions that were trained on a dataset and their builds, each with its form."""
+    return [
+        f"{each['id']} ({each['form']})" if each.get("form") else str(each["id"])
+        for each in client.models.list()
+        if each.get("dataset_id") == dataset
+    ]
 
 
 @app.command()
@@ -138,7 +149,7 @@ def delete(context: typer.Context, dataset: Id, as_json: AsJson = False) -> None
     """Delete a dataset with its rows; models that were trained on it stay, and are named."""
     with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
-        made = [each["id"] for each in client.models.list() if each.get("dataset_id") == dataset]
+        made = _models_of(client, dataset)
         words = (
             f"{dataset}: deleted{what_stays(made, 'Models trained on it', 'mill models delete')}"
         )

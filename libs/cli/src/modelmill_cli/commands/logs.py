@@ -1,13 +1,16 @@
 """`mill logs`: what the processes of `mill up` said."""
 
 from collections import deque
+from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Annotated, Literal
 
 import typer
 from modelmill_service_kit.errors import InvalidInputError, PreconditionError
 from modelmill_service_kit.nearest import did_you_mean
 
-from modelmill_cli.log_entries import LogFilter, read_entries
+from modelmill_cli.log_entries import LogEntry, LogFilter, read_entries
+from modelmill_cli.output import AsJson, print_json
 from modelmill_cli.state_folder import StateFolder
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -25,21 +28,28 @@ def logs(
         str, typer.Option("--text", help="Text in an entry, as the id of a request or job.")
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the log of `mill up`: the last entries of all services, or of some."""
     state: StateFolder = context.obj
     wanted = LogFilter(frozenset(map(_known, services or ())), level, text)
     looks = read_entries(state.path / "up.log", follow=follow)
     try:
-        for entry in deque(filter(wanted, next(looks)), maxlen=lines):
-            typer.echo(entry.text)
+        _show(deque(filter(wanted, next(looks)), maxlen=lines), as_json=as_json)
     except FileNotFoundError:
         raise PreconditionError(
             f"{state.path} has no log: `mill up` has not run on it. Other state folders are named"
             " by mill --state FOLDER logs"
         ) from None
     for look in looks:
-        for entry in filter(wanted, look):
+        _show(filter(wanted, look), as_json=as_json)
+
+
+def _show(entries: Iterable[LogEntry], *, as_json: bool) -> None:
+    for entry in entries:
+        if as_json:
+            print_json(asdict(entry), indent=None)
+        else:
             typer.echo(entry.text)
 
 

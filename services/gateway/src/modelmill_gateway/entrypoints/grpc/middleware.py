@@ -121,7 +121,10 @@ def build_handlers(
     routes = {route.name: route for route in ROUTES}
     strangers = (names ^ handlers.keys()) | (set(ROUTE_OF.values()) - routes.keys())
     if strangers:
-        raise LookupError(f"procedures, routes and handlers differ: {sorted(strangers)}")
+        raise LookupError(
+            f"procedures, routes and handlers differ: {sorted(strangers)}. Each has a row in"
+            " domain/routes.py, and a method of a class in entrypoints/grpc that servers.py lists"
+        )
     gated = {}
     for method in SERVICE.methods:
         route = routes[ROUTE_OF[method.name]]
