@@ -95,7 +95,8 @@ class Gateway(ThreadingHTTPServer):
         self.deleted: list[str] = []
         self.answers: dict[str, Any] = {
             **{f"/v1/datasets/{each}": dataset(each) for each in ("ds-1", "ds-2")},
-            "/v1/files/file-1": {"id": "file-1", "filename": "a.csv"},
+            "/v1/me": {"tenant": "acme"},
+            "/v1/files/file-1": {"id": "file-1", "filename": "a.csv", "sha256": "9f", "bytes": 7},
             "/v1/datasets": {"data": [dataset("ds-1"), dataset("ds-2")], "has_more": False},
             "/v1/models": {"data": [{"id": f"mv-{n}", "dataset_id": "ds-1"} for n in range(7)]},
             "/v1/datasets/ds-1/rows/7": {"provenance": [KEPT]},
@@ -409,9 +410,30 @@ def test_a_report_is_written_whole_where_it_was_asked_for(gateway, capsys, tmp_p
     target = tmp_path / "[red]page.html"
 
     assert said(capsys, "report", "ds-1", "--output", str(target)).strip() == str(target)
-    assert gateway.asked[-1] == "/v1/datasets/ds-1/report?format=html"
+    assert "/v1/datasets/ds-1/report?format=html" in gateway.asked
     assert target.read_bytes() == PAGE
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_report_says_which_dataset_it_is_of_and_of_which_files(gateway, capsys, tmp_path: Path):
+    gateway.answers["/v1/datasets/ds-1/report"] = b"<h1>tickets</h1><p>rows</p>"
+    gateway.answers["/v1/datasets/ds-1"] |= {"digest": "sha256:<5", "created_at": 86_400}
+    target = tmp_path / "page.html"
+
+    said(capsys, "report", "ds-1", "--output", str(target))
+
+    before, _, behind = target.read_text().partition('<table id="facts">')
+    facts, _, rest = behind.partition("</table>")
+    assert (before.strip(), rest) == ("<h1>tickets</h1>", "<p>rows</p>")
+    rows = re.findall("<tr><th>(.*)</th><td>(.*)</td></tr>", facts)
+    assert dict(rows) == {
+        "dataset": "ds-1",
+        "owner": "acme",
+        "content": "sha256:&lt;5",
+        "made": "1970-01-02 00:00 UTC",
+        "file 1": "a.csv (file-1, sha256:9f, 7 bytes)",
+        "file 2": "file-gone, which was deleted",
+    }
 
 
 def test_an_unknown_dataset_ends_with_one_line_and_leaves_no_file(gateway, capsys, tmp_path: Path):

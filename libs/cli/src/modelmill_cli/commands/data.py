@@ -28,6 +28,7 @@ from modelmill_cli.output import (
     print_list,
     what_stays,
 )
+from modelmill_cli.report_head import add_head
 from modelmill_cli.row_words import said_of
 from modelmill_cli.short_ids import DATASET, NOT_FOUND
 from modelmill_cli.state_folder import StateFolder
@@ -137,9 +138,10 @@ def show(context: typer.Context, dataset: Id, as_json: AsJson = False) -> None:
 
 def _models_of(client: Modelmill, dataset: str) -> list[str]:
     """Versions that were trained on a dataset and their builds, each with its form."""
+    models: list[Any] = [*client.models.list()]
     return [
         f"{each['id']} ({each['form']})" if each.get("form") else str(each["id"])
-        for each in client.models.list()
+        for each in models
         if each.get("dataset_id") == dataset
     ]
 
@@ -214,6 +216,7 @@ def report(
     with connect(context.obj) as client:
         dataset = DATASET.full_id(client, dataset)
         client.datasets.download_report(dataset, output)
+        add_head(client, dataset, output)
     print_done({"id": dataset, "path": str(output)}, str(output), as_json=as_json)
 
 
