@@ -50,6 +50,26 @@ def test_extras_without_entities_keep_their_bytes() -> None:
     assert stage(email="mask")(rows).rows.column("extras").to_pylist() == [[extras]]
 
 
+@pytest.mark.parametrize("action", ["mask", "pseudonymise"])
+def test_who_speaks_is_a_person_and_a_tool_or_a_part_is_none(action: str) -> None:
+    speakers = ["Okonkwo", "Customer", "a@b.cn"]
+    extras: list[str | None] = [json.dumps({"name": name}) for name in speakers]
+    extras.append(json.dumps({"name": "Lookup", "tool_call_id": "c"}))
+    rows = rows_of(["Hi, Okonkwo", "b", "c", "d"], extras=[extras])
+    work = stage(person=action, email=action)
+
+    after = work(rows).rows
+
+    names = [json.loads(each)["name"] for each in after.column("extras").to_pylist()[0]]
+    contents = after.column("contents").to_pylist()[0]
+    assert "Okonkwo" not in (names[0], contents[0])
+    assert contents[0] == f"Hi, {names[0]}"
+    assert names[1] == "Customer"
+    assert "a@b.cn" != names[2] != names[0]
+    assert names[3] == "Lookup"
+    assert work(after).rows == after
+
+
 def nested_arguments(depth: int, texts: int) -> str:
     """An address within so many lists, and these within the arguments of so many calls."""
     arguments = "[" * depth + '"a@b.cn"' + "]" * depth

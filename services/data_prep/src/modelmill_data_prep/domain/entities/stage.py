@@ -4,9 +4,10 @@ It sees all texts of a batch in a flat view, including texts inside JSON extras.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import msgspec
@@ -39,6 +40,17 @@ _NO_TEXTS = ("id", "tool_call_id", "type")
 
 _PLACES = ("file", "section")
 """Fields of a passage's document that people wrote."""
+
+_PARTS = frozenset(
+    (
+        *("agent", "assistant", "bot", "chatbot", "client", "customer", "example_assistant"),
+        *("example_user", "human", "model", "support", "system", "user"),
+        *("用户", "客户", "客服", "助手", "顾客"),
+    )
+)
+"""Names of who speaks that are no person's."""
+
+_REPLACED = re.compile(r"\[[A-Z_]+\]|Person-[0-9A-F]{8}")
 
 _OPENED = 2
 """Levels of JSON-in-JSON that are parsed; deeper ones are treated as text. Together with the
@@ -129,6 +141,8 @@ class RowTexts:
         self.texts = turns
         self.row_of = rows_of_turns
         """Row index of each text."""
+        self.speakers: list[int] = []
+        """Texts that are the names of who speaks."""
         self._read_extras(rows_of_turns[:])
         rejected = rows.column("rejected")
         self._rejected = pa.compute.indices_nonzero(rejected.is_valid()).to_pylist()
@@ -181,6 +195,10 @@ class RowTexts:
                 tree = read_json(extra)
                 found = list(leaves(tree))
                 self._trees.append((turn, tree, len(found)))
+                if isinstance(tree, dict) and isinstance(tree.get("name"), str):
+                    before = dict(takewhile(lambda item: item[0] != "name", tree.items()))
+                    if "tool_call_id" not in tree:  # it names a tool
+                        self.speakers.append(len(self.texts) + len([*leaves(before)]))
                 self.texts += found
                 self.row_of += [rows_of_turns[turn]] * len(found)
 
@@ -260,7 +278,7 @@ class EntityStage:
         replaced: dict[int, set[str]] = {}
         pending = list(range(len(texts)))
         for number in range(MAX_ROUNDS):
-            found = self._find(pending, texts, row_texts.row_of, again=number > 0)
+            found = self._find(pending, texts, row_texts, again=number > 0)
             for place, spans in found.items():
                 counts.update(f"{one.type} {self._plan.actions[one.type]}" for one in spans)
                 texts[place] = self._rewritten(texts[place], spans)
@@ -283,12 +301,12 @@ class EntityStage:
         return StageResult(kept, dropped, sum(reasons[row] is None for row in changed), counts)
 
     def _find(
-        self, places: Sequence[int], texts: Sequence[str], row_of: Sequence[int], *, again: bool
+        self, places: Sequence[int], texts: Sequence[str], row_texts: RowTexts, *, again: bool
     ) -> dict[int, list[Span]]:
         """Spans to act on, by text index.
 
         Args:
-            row_of: Row of each text.
+            row_texts: Where the texts are from.
             again: Whether reported types were already counted in an earlier pass.
         """
         reported = {name for name, action in self._plan.actions.items() if action == "report"}
@@ -299,7 +317,10 @@ class EntityStage:
             for place, spans in zip(places, finder(looked_at), strict=True):
                 if spans:
                     all_spans.setdefault(place, []).extend(spans)
-        _add_names_of_rows(all_spans, places, texts, row_of)
+        for place in row_texts.speakers:
+            if not again and place not in all_spans and _may_be_a_person(texts[place]):
+                all_spans[place] = [Span(PERSON, 0, len(texts[place]))]
+        _add_names_of_rows(all_spans, places, texts, row_texts.row_of)
         wanted: dict[int, list[Span]] = {}
         for place, spans in all_spans.items():
             chosen = without_overlaps(one for one in spans if one.type in acted_on)
@@ -325,6 +346,11 @@ class EntityStage:
         if action == "pseudonymise" and self._pseudonymise is not None:
             return self._pseudonymise(span.type, value)
         return f"[{span.type.upper()}]"
+
+
+def _may_be_a_person(speaker: str) -> bool:
+    """Whether the name of who speaks is a person's: neither a part that one plays nor replaced."""
+    return bool(speaker) and speaker.casefold() not in _PARTS and not _REPLACED.fullmatch(speaker)
 
 
 def _add_names_of_rows(
