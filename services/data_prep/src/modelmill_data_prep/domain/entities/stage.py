@@ -350,7 +350,9 @@ class EntityStage:
 
 def _may_be_a_person(speaker: str) -> bool:
     """Whether the name of who speaks is a person's: neither a part that one plays nor replaced."""
-    return bool(speaker) and speaker.casefold() not in _PARTS and not _REPLACED.fullmatch(speaker)
+    if speaker.casefold() in _PARTS or _REPLACED.fullmatch(speaker):
+        return False
+    return "@" not in speaker and any(map(str.isalpha, speaker))
 
 
 def _add_names_of_rows(
