@@ -240,7 +240,7 @@ def _is_real_email(match: re.Match[str]) -> bool:
 
 def _is_real_disguised_email(match: re.Match[str]) -> bool:
     """Whether it is an address, with the usual marks in place of its own."""
-    written = re.sub(_DOT, ".", re.sub(_AT, "@", match.group()))
+    written = re.sub(_DOT, ".", re.sub(f"{_AT}| (?:at|AT) ", "@", match.group()))
     return not written.lower().endswith((*SAFE_DOMAINS, *_FILE_NAMES))
 
 
@@ -258,7 +258,7 @@ def _has_no(word: str, match: re.Match[str]) -> bool:
 
 _PHONES = (
     # Chinese mobile numbers.
-    r"(?:(?:\+|00)?86[ -]?)?1[3-9][0-9][ -]?[0-9]{4}[ -]?[0-9]{4}"
+    r"(?:(?:\+|00)?86[ -]?)?1[3-9][0-9][ .-]?[0-9]{4}[ .-]?[0-9]{4}"
     # Chinese and most European land lines, with the area code.
     r"|0[1-9][0-9]{1,3}[ /-][0-9]{5,8}|0(?:10|2[0-9]|[3-9][0-9]{2})[0-9]{7,8}"
     r"|\(0[1-9][0-9]{1,3}\) ?[0-9]{5,8}|（0[1-9][0-9]{1,3}）[0-9]{5,8}"
@@ -281,9 +281,15 @@ _SECRETS = "|".join(
 )
 _SECRET_HINT = (*(each for one in SECRET_FORMATS for each in one.beginnings), "eyJ", "-----BEGIN")
 _CARD = r"[0-9]{4}(?:[ .-]?[0-9]{2,6}){2,4}"
-_AT = r"(?: ?[\[({] ?(?:at|AT|@) ?[\])}] ?|%40| @ ?|@ )"
-_DOT = r"(?: ?[\[({] ?(?:dot|DOT|\.) ?[\])}] ?|\.)"
-"""Marks of an e-mail address as people write them for readers that are no machines."""
+_AT = r"(?: ?[\[({（] ?(?:at|AT|@) ?[\])}）] ?| ?艾特 ?|%40| @ ?|@ )"
+_DOT_SAID = r"(?: ?[\[({] ?(?:dot|DOT|\.) ?[\])}] ?| dot | DOT |点)"
+_DOT = rf"(?:{_DOT_SAID}|\.)"
+_ENDS = (
+    "(?:com|net|org|edu|gov|info|io|co|dev|eu|de|fr|uk|es|nl|pl|ch|se|dk|fi|pt|cz|ru|cn|tw|hk|jp|kr"
+    "|br|au|ca)"
+)
+"""Marks of an e-mail address as people write them for people, and ends of domains that are no
+English words, as "at" and "dot" are."""
 _PLATE_NUMBER = (
     f"[A-HJ-NP-Z][·• ]?(?:{_PLATE}{{4}}[A-HJ-NP-Z0-9挂学警港澳]"
     rf"|[DF]{_PLATE}[0-9]{{4}}|[0-9]{{5}}[DF])"
@@ -317,7 +323,17 @@ RECOGNISERS: tuple[Recogniser, ...] = (
             f"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9_+-]{{0,40}}(?:{_DOT}[A-Za-z0-9_+-]{{1,40}})"
             f"{{0,3}}{_AT}{_LABEL}(?:{_DOT}{_LABEL}){{0,3}}{_DOT}[A-Za-z]{{2,24}}(?![A-Za-z0-9-])"
         ),
-        re.compile(r"[\[({] ?(?:at|AT|@)|%40| @|@ "),
+        re.compile(r"[\[({（] ?(?:at|AT|@)|%40| @|@ |艾特"),
+        _is_real_disguised_email,
+    ),
+    Recogniser(
+        "email",
+        re.compile(
+            f"(?<![A-Za-z0-9._%+-])[A-Za-z0-9_][A-Za-z0-9_+-]{{0,40}}(?:{_DOT}[A-Za-z0-9_+-]{{1,40}})"
+            f"{{0,3}} (?:at|AT) {_LABEL}(?:{_DOT_SAID}{_LABEL}){{0,3}}{_DOT_SAID}{_ENDS}"
+            "(?![A-Za-z0-9-])"
+        ),
+        re.compile(" (?:at|AT) "),
         _is_real_disguised_email,
     ),
     Recogniser(

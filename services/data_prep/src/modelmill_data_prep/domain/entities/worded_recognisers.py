@@ -55,6 +55,14 @@ WORDED_RECOGNISERS: tuple[Recogniser, ...] = (
         lambda match: is_us_ssn(match["number"]),
     ),
     Recogniser(
+        "cn_id",
+        re.compile(
+            "身份证(?:号码?)?[^0-9\n]{0,6}(?P<number>[1-8][0-9]{7}(?:0[1-9]|1[0-2])"
+            "(?:0[1-9]|[12][0-9]|3[01])[0-9]{3})(?![0-9A-Za-z])"
+        ),
+        NUMBER,
+    ),
+    Recogniser(
         "phone",
         re.compile(
             r"(?i:\b(?:call|phone|tel|mobile|cell|fax|dial|text)(?: me| us)?(?: at| on| number)?"
