@@ -81,8 +81,8 @@ WRONG_VALUES = [
     ("shares: {train: 0.78, valid: 0.05, test: 0.17}", "shares: 0.78", "data.shares"),
     (
         "shares: {train: 0.78, valid: 0.05, test: 0.17}",
-        "shares: {train: 1, valid: 0}",
-        "data.shares.test",
+        "shares: {train: 1, valid: 0, tests: 0}",
+        "data.shares.tests",
     ),
     ("valid: 0.05", "valid: 1.05", "data.shares.valid"),
     ("max_test_rows: 200", "max_test_rows: many", "data.max_test_rows"),

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
 
 import grpc
@@ -132,6 +133,11 @@ async def refused(stub: pb_grpc.ModerationServiceStub, *, streams: bool) -> None
         await call(stub, streams=streams)
 
 
+@pytest.mark.xfail(
+    sys.version_info >= (3, 13),
+    reason="frames of generators keep what they caught under CPython 3.13.5, also without gRPC",
+    strict=True,
+)
 @pytest.mark.parametrize("streams", [False, True])
 async def test_a_refused_call_leaves_no_error_for_the_collector(running, streams):
     running.servicer.error = FreshError
