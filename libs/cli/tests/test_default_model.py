@@ -45,8 +45,8 @@ class _Handler(Handler):
             told = f"data: {json.dumps({'data': {'status': self.server.job_ends}})}\n\n"
             self.answer(told.encode())
         elif self.path.partition("?")[0] == "/v1/models":
-            models = [{"id": SOURCE}, *([build] if self.server.is_built else [])]
-            self.answer(json.dumps({"object": "list", "data": models}).encode())
+            trained = {"id": "mv-trained", "parent_version_id": SOURCE}  # it is no build
+            self.answer(json.dumps({"object": "list", "data": [{"id": SOURCE}, trained]}).encode())
         else:
             self.answer(json.dumps(build if BUILD in self.path else self.server.job).encode())
 
@@ -96,7 +96,9 @@ def test_the_source_answers_at_once_and_its_build_once_it_is_made(
     assert said.index(f"{DEFAULT_MODEL} -> {SOURCE}") < said.index(f"{DEFAULT_MODEL} -> {BUILD}")
 
 
-def test_a_version_with_a_build_is_not_built_again(gateway: Gateway, state: StateFolder) -> None:
+def test_a_version_whose_build_serves_is_not_built_again(
+    gateway: Gateway, state: StateFolder
+) -> None:
     gateway.is_built = True
 
     make(state)

@@ -13,14 +13,16 @@ def make_default(client: Modelmill, version_id: str, *, build: bool, as_json: bo
     A version that cannot be built, or whose build does not pass its checks, stays the default as it
     is, and stderr says why.
     """
-    _serve(client, version_id, as_json=as_json)
-    if not build or any(
-        model.get("parent_version_id") == version_id for model in client.models.list()
-    ):
+    served = _serve(client, version_id, as_json=as_json)
+    if not build or served != version_id:
         return
+    typer.echo(
+        "building a faster form of it. After Ctrl-C the job goes on; then"
+        f" `mill models alias {DEFAULT_MODEL} {version_id}` serves what it made",
+        err=True,
+    )
     try:
         job = client.optimizations.create(model=version_id)
-        typer.echo("building a faster form of it; Ctrl-C leaves the job to itself", err=True)
         done = followed(client, str(job["id"]), as_json=as_json)
     except (ApiStatusError, JobFailedError) as refusal:
         typer.echo(f"it is served as it was imported: {refusal}", err=True)
@@ -29,7 +31,8 @@ def make_default(client: Modelmill, version_id: str, *, build: bool, as_json: bo
     _serve(client, version_id, as_json=as_json)
 
 
-def _serve(client: Modelmill, version_id: str, *, as_json: bool) -> None:
-    """The alias gets the newest build that may serve the version, or the version."""
-    served = client.aliases.set(DEFAULT_MODEL, version_id=version_id)["version_id"]
+def _serve(client: Modelmill, version_id: str, *, as_json: bool) -> str:
+    """What the alias got: the newest build that may serve the version, or the version."""
+    served: str = client.aliases.set(DEFAULT_MODEL, version_id=version_id)["version_id"]
     typer.echo(f"{DEFAULT_MODEL} -> {served}", err=as_json)
+    return served

@@ -89,7 +89,7 @@ def read_entries(
         yield entries_of(chain(_lines_before(log), file))
         while follow:
             yield entries_of(iter(file.readline, ""))
-            if log.exists() and os.fstat(file.fileno()).st_ino != log.stat().st_ino:
+            if _was_put_aside(file, log):
                 yield entries_of(iter(file.readline, ""))
                 file.close()
                 file = _opened(log)
@@ -97,6 +97,14 @@ def read_entries(
                 sleep(LOOK_SECONDS)
     finally:
         file.close()
+
+
+def _was_put_aside(file: TextIO, log: Path) -> bool:
+    """Whether another file has taken its place; between the two there is none."""
+    try:
+        return os.fstat(file.fileno()).st_ino != log.stat().st_ino
+    except FileNotFoundError:
+        return False
 
 
 def _opened(path: Path) -> TextIO:

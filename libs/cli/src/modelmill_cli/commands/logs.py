@@ -20,12 +20,12 @@ def logs(
     context: typer.Context,
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SERVICE", help="A service, as gateway, or nats; else all."),
+        typer.Argument(metavar="SERVICE", help="Services such as gateway, or nats; else all."),
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Last entries.")] = 100,
     level: Annotated[Level, typer.Option(help="Least level.")] = "debug",
     text: Annotated[
-        str, typer.Option("--text", help="Text in an entry, as the id of a request or job.")
+        str, typer.Option("--text", help="Text in an entry, such as the id of a request or job.")
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     as_json: AsJson = False,
@@ -38,8 +38,8 @@ def logs(
         _show(deque(filter(wanted, next(looks)), maxlen=lines), as_json=as_json)
     except FileNotFoundError:
         raise PreconditionError(
-            f"{state.path} has no log: `mill up` has not run on it. Other state folders are named"
-            " by mill --state FOLDER logs"
+            f"{state.path} has no log: `mill up` has not run on it. Name another one, as in"
+            " `mill --state FOLDER logs`"
         ) from None
     for look in looks:
         _show(filter(wanted, look), as_json=as_json)

@@ -224,17 +224,18 @@ def check(context: typer.Context, recipe: RecipeFile, as_json: AsJson = False) -
         check_columns(checked)
         if checked.judge is not None:
             AnswerJudge.load(checked.judge.file)
-        unknown = _unknown_base(context.obj, checked)
+        notes = _notes_on_base(context.obj, checked)
     except InvalidInputError as error:
         if as_json:
             print_json({**where, "errors": [*error.errors]})
         raise
     facts = {**where, "name": checked.name, "files": [str(file) for file in checked.files]}
-    print_done({**facts, "errors": []}, f"{recipe}: no error found{unknown}", as_json=as_json)
+    words = "; ".join([f"{recipe}: no error found", *notes])
+    print_done({**facts, "errors": [], "notes": notes}, words, as_json=as_json)
 
 
-def _unknown_base(state: StateFolder, recipe: "Recipe") -> str:
-    """Words where nobody can say whether there is a base of that name.
+def _notes_on_base(state: StateFolder, recipe: "Recipe") -> list[str]:
+    """Why it is not known whether there is a base of that name; empty where it is known.
 
     Raises:
         InvalidInputError: There is none; the error has its line.
@@ -243,15 +244,15 @@ def _unknown_base(state: StateFolder, recipe: "Recipe") -> str:
     from modelmill_recipes.refusals import in_section
 
     if not isinstance(recipe.base, str):
-        return ""
+        return []
     try:
         with connect(state) as client, in_section(recipe, "base"):
             version_of(client, recipe.base)
     except InvalidInputError:
         raise
-    except (DomainError, ModelmillError):
-        return f"; base {recipe.base!r} was not looked up, for no Modelmill answers"
-    return ""
+    except (DomainError, ModelmillError) as error:
+        return [f"base {recipe.base!r} was not looked up: {error}"]
+    return []
 
 
 @app.command()

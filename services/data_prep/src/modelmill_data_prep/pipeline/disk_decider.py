@@ -151,9 +151,9 @@ class DiskDecisions:
 
         Duplicates that the plan keeps are not told from other answers.
         """
-        repeated = self.splits.repeated
-        lines = [self.lines[ordinals].tolist() for ordinals in repeated.ordinals]
-        return {"texts": repeated.groups, "lines": lines}
+        found = self.splits.several_answers
+        lines = [self.lines[ordinals].tolist() for ordinals in found.ordinals]
+        return {"texts": found.groups, "lines": lines}
 
     def contaminated(self) -> dict[str, int]:
         """Contaminated rows by leaked set (`leaked_set`): files in order, then the test split."""

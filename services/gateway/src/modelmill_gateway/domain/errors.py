@@ -156,14 +156,21 @@ class TenantDeletedError(PermissionDeniedError):
 class QuotaExceededError(OverloadedError):
     """What is used and this request together exceed a limit: a fact. Nothing was begun.
 
-    `headers` are the x-ratelimit headers of that moment.
+    Args:
+        headers: The x-ratelimit headers of that moment.
     """
 
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-    def __init__(self, message: str, *, code: str, retry_after_seconds: float) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        retry_after_seconds: float,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
         super().__init__(message, retry_after_seconds=retry_after_seconds)
         self.code = code
+        self.headers = headers
 
 
 class QuotaUnknownError(UnavailableError):

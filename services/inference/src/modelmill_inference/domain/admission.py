@@ -262,7 +262,7 @@ class EngineAdmission(FairQueue[Ticket]):
 
     def _fits(self, ask: AdmissionRequest) -> bool:
         if not self.answers:
-            return True
+            return True  # `check_size` has let in only what the idle engine takes
         return (
             self.tokens + ask.tokens <= self._limits.tokens
             and self.answers + ask.answers <= self._limits.sequences

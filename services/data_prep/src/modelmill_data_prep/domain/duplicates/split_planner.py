@@ -21,7 +21,7 @@ from modelmill_data_prep.domain.duplicates.exact import KeyedOrdinals, run_start
 from modelmill_data_prep.domain.row_decisions import SPLITS, TEST, TRAIN, VALID
 
 SHOWN_GROUPS, SHOWN_ROWS = 20, 10
-"""Of repeated groups, and of each."""
+"""Of groups with several answers, and of each."""
 DROPPED = -1
 """Marks a row in no split."""
 
@@ -49,7 +49,7 @@ class Splits:
     rows: dict[str, int]
     """Row count by split name."""
 
-    repeated: SeveralAnswers
+    several_answers: SeveralAnswers
     """Among rows that are no duplicates."""
 
 
@@ -75,7 +75,7 @@ class _Groups:
 class _Totals:
     rows: int
     groups: int
-    repeated: SeveralAnswers
+    several_answers: SeveralAnswers
 
 
 class SplitPlanner(KeyedOrdinals):
@@ -125,20 +125,20 @@ class SplitPlanner(KeyedOrdinals):
                 counts[SPLITS[place]] = rows
                 waiting -= groups
         counts["train"] = totals.rows - sum(counts.values())
-        return Splits(split, counts, totals.repeated)
+        return Splits(split, counts, totals.several_answers)
 
     def _totals(self, split: NDArray[np.int8]) -> _Totals:
-        rows = groups = repeated = 0
+        rows = groups = answered = 0
         shown: list[list[int]] = []
         for some in self._waiting(split):
             rows += len(some.ordinals)
             groups += len(some.sizes)
             several = np.flatnonzero(some.sizes > 1)
-            repeated += len(several)
+            answered += len(several)
             for group in several[: SHOWN_GROUPS - len(shown)]:
                 start, size = some.starts[group], min(some.sizes[group], SHOWN_ROWS)
                 shown.append(sorted(some.ordinals[start : start + size].tolist()))
-        return _Totals(rows, groups, SeveralAnswers(repeated, shown))
+        return _Totals(rows, groups, SeveralAnswers(answered, shown))
 
     def _waiting(self, split: NDArray[np.int8]) -> Iterator[_Groups]:
         """Unassigned groups, partition by partition."""

@@ -290,6 +290,8 @@ _ENDS = (
 )
 """Marks of an e-mail address as people write them for people, and ends of domains that are no
 English words, as "at" and "dot" are."""
+_GERMAN_STREET = r"(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|damm|ufer)"
+"""Ends of the names of German streets."""
 _PLATE_NUMBER = (
     f"[A-HJ-NP-Z][·• ]?(?:{_PLATE}{{4}}[A-HJ-NP-Z0-9挂学警港澳]"
     rf"|[DF]{_PLATE}[0-9]{{4}}|[0-9]{{5}}[DF])"
@@ -333,16 +335,16 @@ RECOGNISERS: tuple[Recogniser, ...] = (
             f"{{0,3}} (?:at|AT) {_LABEL}(?:{_DOT_SAID}{_LABEL}){{0,3}}{_DOT_SAID}{_ENDS}"
             "(?![A-Za-z0-9-])"
         ),
-        re.compile(" (?:at|AT) "),
+        re.compile(f" (?:at|AT) {_LABEL}{_DOT_SAID}"),
         _is_real_disguised_email,
     ),
     Recogniser(
         "address",
         re.compile(
-            r"(?<!\w)[A-ZÄÖÜ][a-zäöüß-]{2,24}(?:stra(?:ß|ss)e|str\.|weg|platz|allee|gasse|damm|ufer)"
+            rf"(?<!\w)[A-ZÄÖÜ][a-zäöüß-]{{2,24}}{_GERMAN_STREET}"
             r" [0-9]{1,4} ?[a-z]?(?:,? [0-9]{5}(?: [A-ZÄÖÜ][a-zäöüß-]{1,24})?)?(?!\w)"
         ),
-        re.compile(r"[a-zß.] [0-9]"),
+        re.compile(f"{_GERMAN_STREET} [0-9]"),
     ),
     Recogniser(
         "iban",

@@ -77,12 +77,7 @@ def refusal(
     accounts: Sequence[Account], account: Account, verdict: Verdict, now_ms: int
 ) -> QuotaExceededError:
     """What a caller hears whose request would exceed a limit of `account`, one of `accounts`."""
-    refused = _over_limit(account.budget.at(now_ms), verdict, now_ms)
-    refused.headers = quota_headers(accounts, now_ms)
-    return refused
-
-
-def _over_limit(budget: Budget, verdict: Verdict, now_ms: int) -> QuotaExceededError:
+    budget = account.budget.at(now_ms)
     index, cap = verdict.limit, budget.limits.caps[verdict.limit]
     whose = (
         "the tenant" if budget.budget_id.startswith("tenant-") else f"the key {budget.budget_id}"
@@ -95,6 +90,7 @@ def _over_limit(budget: Budget, verdict: Verdict, now_ms: int) -> QuotaExceededE
         f" may need {verdict.need}.{lower or ' Retry later'}",
         code=RATE if is_rate else BUDGET,
         retry_after_seconds=_seconds(budget, index, now_ms),
+        headers=quota_headers(accounts, now_ms),
     )
 
 
