@@ -163,6 +163,24 @@ async def test_calls_in_hand_have_no_more_time_once_the_deadline_is_brought_forw
         await asyncio.wait_for(leaving, 30)
 
 
+async def test_calls_that_are_cut_off_at_the_deadline_do_not_end_the_process():
+    """gRPC destroys the server while its own grace period ends: a segmentation fault, by chance."""
+
+    async def leave_with_a_call_in_hand() -> None:
+        address = f"127.0.0.1:{free_port()}"
+        guards, server = HangingGuards(), RpcServer(address, SECRET)
+        guard_grpc.add_ModerationServiceServicer_to_server(guards, server.grpc)
+        async with open_channel(address, SECRET) as channel:
+            async with server:
+                calling = asyncio.create_task(asked(channel))
+                await eventually(lambda: guards.asked)
+                await server.give_notice(Ending(0, drain_seconds=0.02))
+            assert await calling == "unavailable"
+
+    for _ in range(DEPARTURES):
+        await asyncio.gather(*(leave_with_a_call_in_hand() for _ in range(4)))
+
+
 LONG_LEAVING = """
 import asyncio
 from modelmill_service_kit.process import Ending, announce_ready, run_service

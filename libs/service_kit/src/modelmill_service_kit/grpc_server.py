@@ -73,6 +73,9 @@ LINGER_SECONDS = 5.0
 PAUSE_SECONDS = 0.1
 """How long a server that refuses reads on for at most, and without hearing anything."""
 
+UNTIL_ALL_ENDED = 1e7
+"""A grace period in seconds that no server outlives: gRPC takes None for none at all."""
+
 
 TAKES_CALLS = "modelmill.takes-calls"
 """What channels of ours watch at each address (gRFC A17): who is not SERVING it is passed over."""
@@ -299,9 +302,10 @@ class RpcServer:
         if self._ending is None:
             await self.grpc.stop(grace=self._drain_seconds)
             return
-        stopping = asyncio.create_task(self.grpc.stop(grace=self._ending.seconds_left))
+        # Without a deadline of its own: gRPC crashes when that passes while another stop ends.
+        stopping = asyncio.create_task(self.grpc.stop(grace=UNTIL_ALL_ENDED))
         if not await self._ending.wait_for(stopping):
-            await self.grpc.stop(grace=None)  # the shortest of both holds
+            await self.grpc.stop(grace=None)
         await stopping
 
     def _add_port(self) -> int:
