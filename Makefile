@@ -8,6 +8,8 @@ OWN_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(OWN))
 SITE := services/gateway/src/modelmill_gateway/site
 CONSOLE := services/gateway/src/modelmill_gateway/console
 JOURNEYS := tests/e2e tests/docs tests/examples tests/demo tests/services
+# What CI has time for: the others are slow, and have few rules that these do not have.
+CI_JOURNEYS := tests/e2e/test_recipes.py tests/e2e/test_commands.py tests/docs tests/demo tests/services
 SERVICES := gateway moderation data_prep trainer optimizer_builder inference
 SOURCES := $(filter-out libs/contracts/src,$(wildcard libs/*/src services/*/src))
 PROTOS := $(shell find proto -name '*.proto' | sort)
@@ -23,8 +25,10 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PYTEST := $(BIN)/python -m pytest -q
 # $(call workers,HOW MANY,HOW TESTS ARE SHARED OUT): as many as keep two cores busy. Two do where tests compute; where
-# they wait for brokers and services it takes more, of which each imports and collects all over again.
-workers = $(if $(filter-out 1,$(shell nproc)),-n $(1) --dist $(2) $(if $(filter loadfile,$(2)),--no-loadscope-reorder))
+# they wait for brokers and services it takes more, of which each imports and collects all over again. The crash of one
+# ends the run: with `loadfile` xdist would give out its files again, done ones too, and wait for them without an end.
+workers = $(if $(filter-out 1,$(shell nproc)),-n $(1) --max-worker-restart 0 --dist $(2) \
+	$(if $(filter loadfile,$(2)),--no-loadscope-reorder))
 
 # $(call uv-install,WHAT,ARGUMENTS): what it says goes into a file, whose end is shown when it fails.
 uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says what"; \
@@ -32,7 +36,7 @@ uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says
 	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help install hooks demo up quick check test test-times journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs console bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test console-journeys api-test helm-test clients-test dist sbom audit release released-protos provenance bench-rivals bench-gateway
+.PHONY: help install hooks demo up quick check test test-times journeys ci-journeys second-python-test drills release-check lint typecheck examples examples-keep fmt proto recipe-schema client docs console bench bench-keep model-table chaos chaos-keep lock images compose-test telemetry-test stack-test gpu-check vllm-test triton-test ray-test browser-test console-journeys api-test helm-test clients-test dist sbom audit release released-protos provenance bench-rivals bench-gateway
 
 .DEFAULT:
 	@echo "make: there is nothing called $@ to make; make help lists what there is" >&2; exit 2
@@ -76,6 +80,9 @@ test-times: install ## The same, and what each file costs of the processors: whe
 journeys: install ## Whole ways of users on real stacks: recipes, commands, each example in a reduced form, code of the docs
 	$(PYTEST) --only-tier journeys $(call workers,3,loadfile) $(JOURNEYS)
 
+ci-journeys: ## Those that .ci/run has time for
+	@$(MAKE) --no-print-directory journeys JOURNEYS="$(CI_JOURNEYS)"
+
 second-python-test: ## `make test` with all examples of properties and `make journeys` on another Python: SECOND_PYTHON=python3.13
 	$(MAKE) test ARGS="--all-examples --real-starts" VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
 	$(MAKE) journeys VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)
@@ -84,7 +91,7 @@ drills: install ## Services, workers and brokers killed, frozen, flooded and cut
 	$(PYTEST) --only-tier drills -m "not alone" $(call workers,2,worksteal)
 	$(PYTEST) --only-tier drills -m alone
 
-release-check: drills second-python-test stack-test api-test ray-test clients-test console-journeys demo ## What .ci/run leaves out or has in short form; before a release
+release-check: drills journeys second-python-test stack-test api-test ray-test clients-test console-journeys demo ## What .ci/run leaves out or has in short form; before a release
 
 lint: install ## ruff, import rules, buf, also against the last release; what is generated from proto/
 	$(BIN)/ruff check .
