@@ -8,8 +8,8 @@ OWN_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(OWN))
 SITE := services/gateway/src/modelmill_gateway/site
 CONSOLE := services/gateway/src/modelmill_gateway/console
 JOURNEYS := tests/e2e tests/docs tests/examples tests/demo tests/services
-# What CI has time for: the others are slow, and have few rules that these do not have.
-CI_JOURNEYS := tests/e2e/test_recipes.py tests/e2e/test_commands.py tests/docs tests/demo tests/services
+# A third of their time, left to `make release-check`.
+SLOW_JOURNEYS := tests/examples tests/e2e/test_restore.py tests/e2e/test_own_stack.py
 SERVICES := gateway moderation data_prep trainer optimizer_builder inference
 SOURCES := $(filter-out libs/contracts/src,$(wildcard libs/*/src services/*/src))
 PROTOS := $(shell find proto -name '*.proto' | sort)
@@ -80,8 +80,8 @@ test-times: install ## The same, and what each file costs of the processors: whe
 journeys: install ## Whole ways of users on real stacks: recipes, commands, each example in a reduced form, code of the docs
 	$(PYTEST) --only-tier journeys $(call workers,3,loadfile) $(JOURNEYS)
 
-ci-journeys: ## Those that .ci/run has time for
-	@$(MAKE) --no-print-directory journeys JOURNEYS="$(CI_JOURNEYS)"
+ci-journeys: ## The same without the slow ones, as .ci/run has it
+	@$(MAKE) --no-print-directory journeys JOURNEYS="$(JOURNEYS) $(addprefix --deselect=,$(SLOW_JOURNEYS))"
 
 second-python-test: ## `make test` with all examples of properties and `make journeys` on another Python: SECOND_PYTHON=python3.13
 	$(MAKE) test ARGS="--all-examples --real-starts" VENV=build/$(notdir $(SECOND_PYTHON)) PYTHON=$(SECOND_PYTHON)

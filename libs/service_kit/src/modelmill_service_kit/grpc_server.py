@@ -74,7 +74,7 @@ PAUSE_SECONDS = 0.1
 """How long a server that refuses reads on for at most, and without hearing anything."""
 
 UNTIL_ALL_ENDED = 1e7
-"""A grace period in seconds that no server outlives: gRPC takes None for none at all."""
+"""A grace period in seconds that no server outlives; None would cut calls off at once."""
 
 
 TAKES_CALLS = "modelmill.takes-calls"

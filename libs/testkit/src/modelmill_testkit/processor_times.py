@@ -51,8 +51,8 @@ class ProcessorTimes:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Who shared tests out hears it."""
-        for file, cost in node.workeroutput.get("costs", {}).items():
+        """Who shared tests out hears it; a worker that crashed told nothing."""
+        for file, cost in getattr(node, "workeroutput", {}).get("costs", {}).items():
             self.costs[file] += Cost(*cost)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
