@@ -1,5 +1,7 @@
 """A tiny real model and its OpenVINO build, made once."""
 
+import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,6 +46,16 @@ def openvino_folder(llama_folder: Path, pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def openvino_int4_folder(llama_folder: Path, pytestconfig: pytest.Config) -> Path:
     return kept_tiny_openvino(pytestconfig.rootpath, llama_folder, bits=4)
+
+
+@pytest.fixture(scope="session")
+def lookup_folder(openvino_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same build, whose requests draft by prompt lookup."""
+    folder = tmp_path_factory.mktemp("lookup") / "build"
+    shutil.copytree(openvino_folder, folder)
+    said = {"prompt_lookup_num_tokens": 4}
+    (folder / "generation_config.json").write_text(json.dumps(said), encoding="utf-8")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,10 @@ ENGINES = {
         lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
         "openvino_int4_folder",
     ),
+    "openvino-lookup": EngineUnderTest(
+        lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
+        "lookup_folder",
+    ),
     # At the server that `make triton-test` has started.
     "triton": EngineUnderTest(
         lambda: TritonKind(

@@ -108,6 +108,24 @@ async def test_a_streamed_answer_is_the_whole_answer_and_says_what_it_cost(
     assert first.end.first_token_seconds > 0
 
 
+async def test_usage_and_figures_say_how_many_tokens_were_drafted(
+    service: Service, lookup_folder: Path, artifact_root: Path
+) -> None:
+    store = FolderStore(artifact_root)
+    digest = store.commit(lookup_folder, kind="model", form="openvino-int8").digest
+    version = await service.served(digest)
+    labels = {"version": version}
+
+    answers = [await service.answer(version, text=f"{n} and on " * 20) for n in range(4)]
+    drawn = await service.answer(version, text="and on " * 20, temperature=1.0, seed=1)
+
+    accepted = [answer.end.usage.accepted_prediction_tokens for answer in answers]
+    assert sum(accepted) > 0
+    assert drawn.end.usage.accepted_prediction_tokens == 0
+    counted = REGISTRY.get_sample_value("modelmill_accepted_draft_tokens_total", labels)
+    assert counted == sum(accepted)
+
+
 async def test_eight_at_once_get_what_they_get_alone(service: Service, version: str) -> None:
     alone = [await service.answer(version, text=text, max_new_tokens=24) for text in QUESTIONS]
 

@@ -119,7 +119,7 @@ def test_two_askers_may_use_one_number_and_each_hears_of_its_own_request() -> No
 
     assert [tokens_in(messages) for messages in told] == [[0, 1, 2], [0, 1, 2, 3, 4]]
     assert {row_of(message)[0] for messages in told for message in messages} == {7}
-    assert row_of(told[1][-1])[2:] == ["length", [[-0.5, []]]]
+    assert row_of(told[1][-1])[2:] == ["length", [[-0.5, []]], 0]
 
 
 async def test_who_left_is_forgotten_before_the_next_step() -> None:

@@ -34,6 +34,14 @@ def test_what_a_server_holds_elsewhere_is_not_counted_here() -> None:
     assert estimate("x", "triton", 70 * GIB, GIB).total_bytes == 0
 
 
+def test_a_version_that_drafts_has_weights_and_cache_twice_where_its_engine_keeps_them_apart():
+    def need(engine: str, *, drafts: bool) -> int:
+        return estimate("x", engine, GIB, MIB, drafts=drafts).total_bytes
+
+    assert need("openvino", drafts=True) >= need("openvino", drafts=False) + GIB + MIB
+    assert need("transformers", drafts=True) == need("transformers", drafts=False)
+
+
 ENTRIES = st.lists(
     st.tuples(
         st.sampled_from(["promise", "see", "strike"]),

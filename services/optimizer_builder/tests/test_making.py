@@ -39,7 +39,7 @@ class DecidedForm:
     method: Mapping[str, Any] = {"weights": "int8"}
     context_tokens = 512
     parity: Mapping[str, Any] = {"goldens": 5}
-    parity_figures: Mapping[str, float] = {"parity_greedy_agreement": 0.9}
+    made_figures: Mapping[str, float] = {"parity_greedy_agreement": 0.9}
 
     def __init__(self, right: int) -> None:
         self._right = right

@@ -11,6 +11,7 @@ from opentelemetry.trace import Span
 
 from modelmill_inference.domain.generation import AnswerReason
 from modelmill_inference.metrics import (
+    ACCEPTED_TOKENS,
     FIRST_TOKEN_SECONDS,
     GENERATED_TOKENS,
     GENERATIONS,
@@ -109,12 +110,17 @@ class GenerationAccount:
         self._answers = answers
         PROMPT_TOKENS.labels(self.version_id).inc(prompt_tokens)
         self._generated = GENERATED_TOKENS.labels(self.version_id)
+        self._accepted = ACCEPTED_TOKENS.labels(self.version_id)
         QUEUED.labels(self.version_id).inc()
         self._queued = True
         self.trace.start_phase("prefill")
 
-    def add(self, tokens: int) -> None:
-        """Count tokens; the first ones end the prefill phase."""
+    def add(self, tokens: int, accepted: int = 0) -> None:
+        """Count tokens; the first ones end the prefill phase.
+
+        Args:
+            accepted: those of them that were drafted.
+        """
         if tokens and not self.completion_tokens:
             self._leave_queue()
             self.first_token_seconds = time.monotonic() - self._arrived
@@ -122,6 +128,7 @@ class GenerationAccount:
             self.trace.start_phase("decode")
         self.completion_tokens += tokens
         self._generated.inc(tokens)
+        self._accepted.inc(accepted)
 
     def end(self, outcome: str, error_type: str) -> None:
         """Record the outcome."""

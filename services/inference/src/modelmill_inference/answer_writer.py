@@ -111,6 +111,8 @@ class AnswerEnd:
     """The stop text that ended it; empty for none."""
     cascade: CascadeOutcome | None = None
     """Set when a cascade answered."""
+    accepted_tokens: int = 0
+    """Of the completion's, those that were drafted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
         cache_gigabytes=settings.engine_cache_gigabytes,
         max_sequences=settings.engine_max_sequences,
         prefix_cache=settings.engine_prefix_cache,
+        prompt_lookup=settings.engine_prompt_lookup,
         threads=settings.engine_threads,
         properties=settings.engine_properties,
         load_seconds=settings.engine_load_seconds,

@@ -194,7 +194,7 @@ class _Answer:
         self._message = turn
         self._ends_at = turn.ends_at() if plan.is_unlimited else None
         self._writer = AnswerWriter(version.tokenizer, plan.stops, plan.offered, plan.frame)
-        self._tokens = 0
+        self._tokens = self._accepted = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
         answered = constrained_pieces(self._version, self._request, self._form)
@@ -204,7 +204,8 @@ class _Answer:
             async for piece in pieces:
                 written = self._writer.write(piece)
                 self._tokens += written.tokens
-                self._account.add(written.tokens)
+                self._accepted += piece.accepted
+                self._account.add(written.tokens, piece.accepted)
                 self._message.add_tokens(written.tokens)
                 end = None
                 if written.finish_reason is not None:
@@ -233,6 +234,7 @@ class _Answer:
             first_token_seconds=self._account.first_token_seconds,
             exact=self._version.engine.abilities.exact,
             stop_text=self._writer.stop_text,
+            accepted_tokens=self._accepted,
         )
 
 

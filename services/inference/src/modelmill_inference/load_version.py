@@ -51,6 +51,8 @@ class ModelFiles:
     """Folder of tokenizer and chat template."""
     limits: ModelLimits
     weight_bytes: int
+    drafts: bool = False
+    """Whether its requests are to draft by prompt lookup."""
 
 
 def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> ModelFiles:
@@ -64,6 +66,7 @@ def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> Model
     try:
         config = _config(folder)
         vocabulary, positions = int(config["vocab_size"]), context_tokens_of(config)
+        drafts = _drafts(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PreconditionError(f"the artifact cannot be served: {error}") from error
     if vocabulary < 1 or positions < 1:
@@ -75,7 +78,8 @@ def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> Model
     )
     sources = [folder] if adapter is None else [folder, adapter]
     tokenizer = adapter if own and adapter is not None else folder
-    return ModelFiles(config, tokenizer, limits, sum(map(_weight_bytes, sources)))
+    weight_bytes = sum(map(_weight_bytes, sources))
+    return ModelFiles(config, tokenizer, limits, weight_bytes, drafts)
 
 
 def check_adapter(adapter: Path, base: Path) -> None:
@@ -105,6 +109,12 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
+def _drafts(folder: Path) -> bool:
+    path = folder / "generation_config.json"
+    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return bool(dict(said).get("prompt_lookup_num_tokens"))
+
+
 def _weight_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.suffix in WEIGHT_SUFFIXES)
 
@@ -117,6 +127,8 @@ class CacheSettings:
     """Maximum per version."""
     sequences: int
     """Maximum sequences in a batch."""
+    prompt_lookup: bool = True
+    """Whether versions draft whose builds say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +219,8 @@ class LoadVersion:
             context_tokens=files.limits.context_tokens,
         )
         identity = f"{runs.kind.name} {runs.weights.digest} {model.digest}"
-        return estimate(identity, runs.kind.name, files.weight_bytes, cache_bytes)
+        drafts = files.drafts and self._cache.prompt_lookup
+        return estimate(identity, runs.kind.name, files.weight_bytes, cache_bytes, drafts=drafts)
 
     def _refuse_foreign(self, adapter: ModelReady, base: ModelReady) -> None:
         """Check the base against the immutable manifest of the adapter."""

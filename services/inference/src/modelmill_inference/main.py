@@ -97,6 +97,14 @@ def admission_plan(settings: Settings) -> AdmissionPlan:
     )
 
 
+def _cache_settings(settings: Settings) -> CacheSettings:
+    return CacheSettings(
+        settings.engine_cache_gigabytes * GIB,
+        settings.engine_max_sequences,
+        prompt_lookup=settings.engine_prompt_lookup,
+    )
+
+
 @asynccontextmanager
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     """Run the service within the block; at its end running calls finish, then engines stop."""
@@ -111,7 +119,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         spare, memory = spare_child(settings), MemoryBudget(free_memory, memory_limits(settings))
         find_engine = FindEngine(models, engine_kinds(settings, spare), missing_kinds(settings))
         tokenizers = await stack.enter_async_context(tokenizer_pool(settings))
-        cache = CacheSettings(settings.engine_cache_gigabytes * GIB, settings.engine_max_sequences)
+        cache = _cache_settings(settings)
         loader = LoadVersion(store, find_engine, cache, tokenizers)
         look, limit = FreshLook(bus, (models, MODEL_READY)), settings.max_in_flight
         pool = VersionPool(models, loader, announcer, memory, max_in_flight=limit, look=look)

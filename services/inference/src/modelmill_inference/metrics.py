@@ -51,6 +51,11 @@ PROMPT_TOKENS = Counter(
 GENERATED_TOKENS = Counter(
     "modelmill_generated_tokens", "Tokens that requests were answered with.", ["version"]
 )
+ACCEPTED_TOKENS = Counter(
+    "modelmill_accepted_draft_tokens",
+    "Of the generated tokens, those that prompt lookup drafted and the model accepted.",
+    ["version"],
+)
 IN_FLIGHT = Gauge(
     "modelmill_requests_in_flight", "Requests admitted and not ended, loads included.", ["version"]
 )

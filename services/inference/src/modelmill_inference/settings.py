@@ -52,6 +52,11 @@ class Settings(ServiceSettings):
     engine_prefix_cache: bool = True
     """Reuse what requests share at their beginning; safe because a build has one set of weights."""
 
+    engine_prompt_lookup: bool = True
+    """Draft by prompt lookup where a build's generation_config.json has `prompt_lookup_num_tokens`.
+
+    Such a version takes the memory of its weights twice."""
+
     engine_threads: int = Field(default=0, ge=0)
     """Threads of each engine; 0 takes all cores."""
 

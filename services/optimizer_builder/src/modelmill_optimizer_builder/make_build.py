@@ -31,7 +31,7 @@ from modelmill_optimizer_builder.domain.quality import (
     speed_figures,
     tuned_answers,
 )
-from modelmill_optimizer_builder.read_answers import read_test_answers
+from modelmill_optimizer_builder.read_answers import read_open_prompts, read_test_answers
 from modelmill_optimizer_builder.read_calibration import read_calibration
 from modelmill_optimizer_builder.read_general_text import Texts, read_general_text
 
@@ -117,8 +117,8 @@ class BuildPair(Protocol):
     context_tokens: int
     parity: Mapping[str, Any]
     """Parity record for the manifest; see `modelmill_evaluation.parity`."""
-    parity_figures: Mapping[str, float]
-    """The same as metrics of the version."""
+    made_figures: Mapping[str, float]
+    """Metrics of the version that its making measured: the parity record's, and of drafts."""
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         """Log-likelihoods of the choices of each question, in order.
@@ -154,6 +154,8 @@ class FormRequest:
     """Of forms that are calibrated."""
     pruning: Pruning | None = None
     """Of a pruned form."""
+    open_prompts: Sequence[Sequence[int]] = ()
+    """The dataset's own whose answers are texts, as token ids."""
 
 
 class TargetForm(Protocol):
@@ -204,7 +206,7 @@ class MakeBuild:
             "bytes_bf16": float(pair.reference_bytes),
             "size_ratio": pair.built_bytes / pair.reference_bytes,
             "context_tokens": float(pair.context_tokens),
-            **pair.parity_figures,
+            **pair.made_figures,
         }
         if order.keeps_lossy:
             figures[f"accuracy_loss{ALLOWED}"] = order.max_accuracy_loss
@@ -233,6 +235,7 @@ class MakeBuild:
             FormRequest(
                 source=order.source,
                 prompts=prompts,
+                open_prompts=() if order.choices else read_open_prompts(order.dataset, tokenizer),
                 scratch=order.scratch,
                 target=order.target,
                 report=self._report,

@@ -14,6 +14,12 @@ from modelmill_optimizer_builder.domain.calibration import AnsweredPrompt, choos
 MAX_TOKENS = 512
 """Of a row; longer ones are left out."""
 MAX_ROWS = 256
+OPEN_PROMPTS, OPEN_ROWS = 16, 64
+"""Prompts that are answered as they will be, and rows that are looked through for them."""
+LEAST_ANSWER_TOKENS = 16
+"""Of a shorter answer there is nothing to be saved."""
+LEAST_PROMPT_TOKENS, MOST_PROMPT_TOKENS = 8, 2048
+"""A document has one token before what is learned."""
 
 
 def read_test_answers(
@@ -30,6 +36,29 @@ def read_test_answers(
         return []
     with path.open(encoding="utf-8") as lines:
         return answered(encode_rows([*islice(lines, count)], tokenizer))
+
+
+def read_open_prompts(dataset: Path | None, tokenizer: BoundedTokenizer) -> list[Sequence[int]]:
+    """Prompts of the first test rows with long answers, as token ids without the answers.
+
+    Raises:
+        LimitError: The tokenizer or chat template exceeded a time or memory limit.
+    """
+    if dataset is None or not (dataset / "test.jsonl").is_file():
+        return []
+    with (dataset / "test.jsonl").open(encoding="utf-8") as lines:
+        encoded = encode_rows([*islice(lines, OPEN_ROWS)], tokenizer)
+    spans = [
+        (one.ids, *one.spans[-1])
+        for one in encoded
+        if not isinstance(one, InvalidInputError) and one.spans
+    ]
+    found = [
+        ids[:start]
+        for ids, start, end in spans
+        if LEAST_PROMPT_TOKENS <= start <= MOST_PROMPT_TOKENS and end - start >= LEAST_ANSWER_TOKENS
+    ]
+    return found[:OPEN_PROMPTS]
 
 
 def draw_lines(dataset: Path, split: str, count: int) -> list[str] | None:

@@ -194,7 +194,8 @@ def _refused(error: InvalidInputError, field: str) -> BadRequestError:
 
 
 def _end(end: GenerationEnd) -> End:
-    usage = Usage(end.usage.prompt_tokens, end.usage.completion_tokens)
+    used = end.usage
+    usage = Usage(used.prompt_tokens, used.completion_tokens, used.accepted_prediction_tokens)
     if not end.HasField("cascade"):
         return End(end.finish_reason, usage, stop_text=end.stop_text)
     path = CascadePath(

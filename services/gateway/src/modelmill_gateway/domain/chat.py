@@ -133,6 +133,8 @@ class Usage:
 
     prompt_tokens: int
     completion_tokens: int
+    accepted_prediction_tokens: int = 0
+    """Of the completion's, those that were drafted."""
 
 
 @dataclass(frozen=True)

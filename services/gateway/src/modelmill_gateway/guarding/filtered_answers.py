@@ -368,4 +368,6 @@ def usage_of_answers(ends: list[End]) -> Usage | None:
     if len(usages) < len(ends):
         return None
     # The prompt stands in each answer's usage, but is computed once.
-    return Usage(usages[0].prompt_tokens, sum(usage.completion_tokens for usage in usages))
+    completion = sum(usage.completion_tokens for usage in usages)
+    accepted = sum(usage.accepted_prediction_tokens for usage in usages)
+    return Usage(usages[0].prompt_tokens, completion, accepted)

@@ -77,6 +77,8 @@ class EngineUpdate:
     end: str | None = None
     chosen: list[Any] = field(default_factory=list)
     """Log-probabilities per token, as in `children.runner`; empty if not requested."""
+    accepted: int = 0
+    """Of the tokens, those that were drafted."""
 
 
 class UpdateQueue:
@@ -85,9 +87,11 @@ class UpdateQueue:
     def __init__(self) -> None:
         self._updates: asyncio.Queue[EngineUpdate | DomainError] = asyncio.Queue()
 
-    def add(self, tokens: Sequence[int], end: str | None, chosen: Sequence[Any] | None) -> None:
+    def add(
+        self, tokens: Sequence[int], end: str | None, chosen: Sequence[Any] | None, accepted: int
+    ) -> None:
         """Add an update of the child."""
-        self._updates.put_nowait(EngineUpdate(list(tokens), end, list(chosen or ())))
+        self._updates.put_nowait(EngineUpdate(list(tokens), end, list(chosen or ()), accepted))
 
     def fail(self, error: DomainError) -> None:
         """End with an error."""
@@ -103,7 +107,10 @@ class UpdateQueue:
             if isinstance(more, DomainError):
                 raise more
             update = EngineUpdate(
-                update.tokens + more.tokens, more.end, update.chosen + more.chosen
+                update.tokens + more.tokens,
+                more.end,
+                update.chosen + more.chosen,
+                update.accepted + more.accepted,
             )
         return update
 
@@ -120,7 +127,8 @@ def piece_of(update: EngineUpdate) -> TokenPiece:
     if update.end == "no_room":
         raise PreconditionError("the engine's cache has no room for a request of this size")
     finish_reason = None if update.end is None else _ENDS[update.end]
-    return TokenPiece(tuple(update.tokens), finish_reason, tuple(map(_chosen, update.chosen)))
+    chosen = tuple(map(_chosen, update.chosen))
+    return TokenPiece(tuple(update.tokens), finish_reason, chosen, update.accepted)
 
 
 def _chosen(row: Any) -> ChosenToken:
@@ -379,11 +387,11 @@ class EngineProcess:
             self._fail(number, error)
 
     def _dispatch_tokens(self, rows: Sequence[Sequence[Any]]) -> None:
-        for number, tokens, end, chosen in rows:
+        for number, tokens, end, chosen, accepted in rows:
             ENGINE_TOKENS.labels(engine=self._plan.name).inc(len(tokens))
             self._answered = True
             if number in self._live:
-                self._live[number].add(tokens, end, chosen)
+                self._live[number].add(tokens, end, chosen, accepted)
 
     def _fail_all(self, error: Callable[[], DomainError]) -> None:
         for number in [*self._live, *self._asked]:

@@ -32,6 +32,8 @@ class PipelineOptions:
     """Prefix cache, separate per tenant; a pipeline has at most one adapter."""
     threads: int = 0
     """0 for all cores."""
+    prompt_lookup: bool = True
+    """Whether versions draft whose generation config says so; costs their weights once more."""
     properties: Mapping[str, str] = field(default_factory=dict)
     """OpenVINO properties, for example INFERENCE_PRECISION_HINT."""
     load_seconds: float = 300.0
@@ -51,6 +53,7 @@ class PipelineOptions:
             "cache_gigabytes": self.cache_gigabytes,
             "max_sequences": self.max_sequences,
             "prefix_cache": self.prefix_cache,
+            "prompt_lookup": self.prompt_lookup,
             "properties": dict(self.properties) | threads,
         }
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import openvino_genai as genai
 from openvino import Tensor
@@ -15,6 +15,7 @@ from modelmill_inference.children.openvino_cache import (
     scoped_prompt,
 )
 from modelmill_inference.children.openvino_graph import check_fits, vocabulary_of
+from modelmill_inference.children.openvino_lookup import PROPERTY, PromptLookup, can_draft
 from modelmill_inference.children.openvino_reading import Reader
 from modelmill_inference.children.runner import Slices, TokenUpdate, serve
 
@@ -135,6 +136,7 @@ class OpenVinoRunner:
             print("the prefix cache is disabled: this device cannot separate it by tenant")
             has_cache = False
             self._pipeline = open_pipeline(load | {"prefix_cache": False})
+        self._alone = _AlonePipeline.of(load | {"prefix_cache": has_cache})
         self._penalty_queue = PenaltyQueue(shares=has_cache)
         self._reader = Reader(load)
         self._vocabulary = vocabulary_of(Path(load["folder"]))
@@ -143,7 +145,10 @@ class OpenVinoRunner:
 
     @property
     def busy(self) -> bool:
-        return bool(self._penalty_queue) or bool(self._pipeline.has_non_finished_requests())
+        return bool(self._penalty_queue) or any(map(_has_requests, self._pipelines()))
+
+    def _pipelines(self) -> list[genai.ContinuousBatchingPipeline]:
+        return [self._pipeline] if self._alone is None else [self._pipeline, self._alone.pipeline]
 
     def add(self, add: dict[str, Any]) -> None:
         self._check(add)
@@ -157,8 +162,12 @@ class OpenVinoRunner:
         # A constrained answer that reaches its limit is completed by a second request.
         computed = self._unfinished.take(add["tenant"], add["prompt"]) if add["grammar"] else []
         prompt = scoped_prompt(add, computed)
-        handle = self._pipeline.add_request(add["id"], Tensor([prompt]), generation_config(add))
-        self._live[add["id"]] = _Live(handle, add, prompt)
+        config, pipeline, alone = generation_config(add), self._pipeline, self._alone
+        drafts = alone is not None and not self._live and can_draft(add)
+        if alone is not None and drafts:
+            config, pipeline = alone.lookup.configure(config), alone.pipeline
+        handle = pipeline.add_request(add["id"], Tensor([prompt]), config)
+        self._live[add["id"]] = _Live(handle, add, prompt, drafts=drafts)
 
     def _check(self, add: dict[str, Any]) -> None:
         """Reject requests that the pipeline would accept, but that would fail the whole batch."""
@@ -178,7 +187,8 @@ class OpenVinoRunner:
     def step(self) -> list[TokenUpdate]:
         for add in self._penalty_queue.next():
             self._begin(add)
-        self._pipeline.step()
+        for pipeline in filter(_has_requests, self._pipelines()):
+            pipeline.step()
         updates = []
         for number, live in list(self._live.items()):
             update = live.read(number)
@@ -198,10 +208,34 @@ class OpenVinoRunner:
         return self._reader.embed(texts)
 
 
-class _Live:
-    """A running request."""
+def _has_requests(pipeline: genai.ContinuousBatchingPipeline) -> bool:
+    return bool(pipeline.has_non_finished_requests())
 
-    def __init__(self, handle: Any, add: dict[str, Any], prompt: list[int]) -> None:
+
+class _AlonePipeline(NamedTuple):
+    """The second pipeline, of a version that looks prompts up."""
+
+    lookup: PromptLookup
+    pipeline: genai.ContinuousBatchingPipeline
+
+    @classmethod
+    def of(cls, load: dict[str, Any]) -> "_AlonePipeline | None":
+        lookup = PromptLookup.of(Path(load["folder"])) if load["prompt_lookup"] else None
+        if lookup is None:
+            return None
+        return cls(lookup, open_pipeline(load | {"properties": load["properties"] | PROPERTY}))
+
+
+class _Live:
+    """A running request.
+
+    Args:
+        drafts: whether it drafts by prompt lookup.
+    """
+
+    def __init__(
+        self, handle: Any, add: dict[str, Any], prompt: list[int], *, drafts: bool
+    ) -> None:
         self.handle = handle
         self.tenant: str = add["tenant"]
         self.prompt = prompt
@@ -210,6 +244,7 @@ class _Live:
         """Tokens of the answer so far."""
         self.is_held = bool(add["grammar"])
         self._wants_logprobs = add["logprobs"] is not None
+        self._drafts = drafts
 
     def read(self, number: int) -> TokenUpdate:
         """New tokens, and how the answer ended, if it did."""
@@ -224,12 +259,18 @@ class _Live:
                     chosen += [[logprob, []] for logprob in output.generated_log_probs]
                 reason = output.finish_reason
         self.tokens += tokens
-        if status == genai.GenerationStatus.RUNNING:
-            return TokenUpdate(number, tokens, None, chosen)
-        if status != genai.GenerationStatus.FINISHED:
-            return TokenUpdate(number, tokens, "no_room", chosen)
-        is_length = reason == genai.GenerationFinishReason.LENGTH
-        return TokenUpdate(number, tokens, "length" if is_length else "stop", chosen)
+        # A step that accepts no draft has one token.
+        accepted = max(0, len(tokens) - 1) if self._drafts else 0
+        end = _end(status, reason)
+        return TokenUpdate(number, tokens, end, chosen, accepted)
+
+
+def _end(status: genai.GenerationStatus, reason: Any) -> str | None:
+    if status == genai.GenerationStatus.RUNNING:
+        return None
+    if status != genai.GenerationStatus.FINISHED:
+        return "no_room"
+    return "length" if reason == genai.GenerationFinishReason.LENGTH else "stop"
 
 
 if __name__ == "__main__":

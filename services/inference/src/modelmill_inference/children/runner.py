@@ -7,9 +7,10 @@ parent starts a new process.
 In, one JSON object a line: `{"load": {...}}` first, then `{"add": {...}}`, `{"cancel": id}`,
 `{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`; a cancel may name
 any of them.
-Out: `{"loaded": true}` or `{"refused": why}`; then `{"tokens": [[id, [token, ...], end, chosen],
-...]}`, where `end` is null, "stop", "length", "no_room" or "dead_end" (the grammar allows nothing)
-and `chosen` is null or for each token `[logprob, [[token, logprob], ...]]`;
+Out: `{"loaded": true}` or `{"refused": why}`; then `{"tokens": [[id, [token, ...], end, chosen,
+accepted], ...]}`, where `end` is null, "stop", "length", "no_room" or "dead_end" (the grammar
+allows nothing), `chosen` is null or for each token `[logprob, [[token, logprob], ...]]`, and
+`accepted` is how many of the tokens were drafted;
 `{"result": [id, value]}`; and `{"rejected": [id, why]}`.
 """
 
@@ -35,6 +36,8 @@ class TokenUpdate(NamedTuple):
     tokens: list[int]
     end: str | None
     chosen: list[Any] | None
+    accepted: int = 0
+    """Of the tokens, those that were drafted and cost no step of their own."""
 
 
 class UpdateBatcher:
@@ -94,7 +97,8 @@ class UpdateBatcher:
 
 def _joined(before: TokenUpdate, after: TokenUpdate) -> TokenUpdate:
     chosen = None if before.chosen is None else before.chosen + (after.chosen or [])
-    return TokenUpdate(before.number, before.tokens + after.tokens, after.end, chosen)
+    tokens, accepted = before.tokens + after.tokens, before.accepted + after.accepted
+    return TokenUpdate(before.number, tokens, after.end, chosen, accepted)
 
 
 class Runner(Protocol):

@@ -117,6 +117,9 @@ class TokenPiece:
     chosen: tuple[ChosenToken, ...] = ()
     """One per token, if requested."""
 
+    accepted: int = 0
+    """Of the tokens, those that were drafted and cost no step of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:

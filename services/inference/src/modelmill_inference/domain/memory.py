@@ -40,6 +40,8 @@ class Footprint:
     """Bytes in memory per byte of weights on disk."""
     later_factor: float = 0.0
     """Additional bytes per byte of weights, from the first score or embedding on."""
+    drafts_apart: bool = False
+    """Whether requests that draft have weights and cache of their own."""
 
 
 ELSEWHERE = Footprint(0, 0.0)
@@ -47,7 +49,7 @@ ELSEWHERE = Footprint(0, 0.0)
 FOOTPRINTS = {
     # Weights are mapped from the file, and copied in the processor's layout.
     # The first score compiles the build again in full precision.
-    "openvino": Footprint(256 * MIB, 2.0, later_factor=2.0),
+    "openvino": Footprint(256 * MIB, 2.0, later_factor=2.0, drafts_apart=True),
     # Weights are read and packed for the processor's products.
     "onnx": Footprint(128 * MIB, 2.0),
     # torch alone has 230 MiB; bfloat16 weights are converted to float32.
@@ -75,19 +77,24 @@ class MemoryNeed:
         return self.resident_bytes + self.later_bytes
 
 
-def estimate(identity: str, engine: str, weight_bytes: int, cache_bytes: int) -> MemoryNeed:
+def estimate(
+    identity: str, engine: str, weight_bytes: int, cache_bytes: int, *, drafts: bool = False
+) -> MemoryNeed:
     """Estimate the memory of a version before its first load.
 
     Args:
         cache_bytes: maximum of its key-value cache.
+        drafts: whether its requests draft by prompt lookup.
     """
     footprint = FOOTPRINTS.get(engine, UNKNOWN)
     if footprint is ELSEWHERE:
         return MemoryNeed(identity, 0, 0)
+    copies = 2 if drafts and footprint.drafts_apart else 1
+    weights = int(copies * weight_bytes * footprint.weight_factor)
     return MemoryNeed(
         identity,
-        resident_bytes=footprint.process_bytes + int(weight_bytes * footprint.weight_factor),
-        later_bytes=cache_bytes + int(weight_bytes * footprint.later_factor),
+        resident_bytes=footprint.process_bytes + weights,
+        later_bytes=copies * cache_bytes + int(weight_bytes * footprint.later_factor),
     )
 
 

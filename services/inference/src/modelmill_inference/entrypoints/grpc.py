@@ -276,7 +276,11 @@ def _logprob(token: TokenProbability) -> pb.TokenLogprob:
 def _end(end: AnswerEnd) -> pb.GenerationEnd:
     return pb.GenerationEnd(
         finish_reason=end.finish_reason,
-        usage=TokenUsage(prompt_tokens=end.prompt_tokens, completion_tokens=end.completion_tokens),
+        usage=TokenUsage(
+            prompt_tokens=end.prompt_tokens,
+            completion_tokens=end.completion_tokens,
+            accepted_prediction_tokens=end.accepted_tokens,
+        ),
         version_id=end.version_id,
         first_token_seconds=end.first_token_seconds,
         exact=end.exact,

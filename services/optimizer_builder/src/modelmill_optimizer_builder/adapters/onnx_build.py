@@ -178,7 +178,7 @@ class OnnxBuildPair:
         self.context_tokens = prepared.context_tokens
         self.method = method
         self.parity: Mapping[str, Any] = prepared.goldens.record()
-        self.parity_figures: Mapping[str, float] = prepared.goldens.figures()
+        self.made_figures: Mapping[str, float] = prepared.goldens.figures()
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         return choice_scores(self._folders[side], questions)

@@ -11,6 +11,7 @@ from modelmill_evaluation.parity.comparison import check_special_tokens
 
 from modelmill_optimizer_builder.adapters.golden_check import GoldenCheck
 from modelmill_optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16
+from modelmill_optimizer_builder.adapters.openvino_lookup import choose_lookup
 from modelmill_optimizer_builder.adapters.openvino_parity import logit_distances, served_logits
 from modelmill_optimizer_builder.adapters.openvino_scorer import OpenVinoScorer, text_likelihoods
 from modelmill_optimizer_builder.adapters.openvino_speed import OpenVinoSpeed
@@ -24,7 +25,7 @@ from modelmill_optimizer_builder.adapters.prepared_source import (
     WeightForm,
     prepare_source,
 )
-from modelmill_optimizer_builder.adapters.speed_rounds import rates_by_round
+from modelmill_optimizer_builder.adapters.speed_rounds import NEW_TOKENS, rates_by_round
 from modelmill_optimizer_builder.adapters.tokenizer_files import copy_configs
 from modelmill_optimizer_builder.domain.likelihoods import Likelihoods
 from modelmill_optimizer_builder.domain.parity import check_export, check_quantised
@@ -73,7 +74,15 @@ class OpenVinoBuilder(ABC):
         check_quantised(logit_distances(target / MODEL_FILE, probe), self.form.tolerance)
         check_built(prepared.goldens, target, self.form)
         prepared.goldens.goldens.write(target)
-        return OpenVinoBuildPair(self.form, reference, target, prepared, method)
+
+        report("measure", 0, 0, "")
+        longest = prepared.context_tokens - NEW_TOKENS
+        asked = [prompt for prompt in request.open_prompts if len(prompt) <= longest]
+        trial = choose_lookup(
+            target, asked, lambda done, total: report("measure", done, total, "prompt")
+        )
+        figures = {} if trial is None else trial.figures()
+        return OpenVinoBuildPair(self.form, reference, target, prepared, method, figures)
 
 
 def _complete(source: Source, reference: Path, target: Path) -> None:
@@ -115,6 +124,7 @@ class OpenVinoBuildPair:
         built: Path,
         prepared: PreparedSource,
         method: Mapping[str, Any],
+        figures: Mapping[str, float],
     ) -> None:
         self.names: Mapping[Side, str] = {"reference": "bf16", "built": form.weights}
         self._folders: dict[Side, Path] = {"reference": reference, "built": built}
@@ -124,7 +134,7 @@ class OpenVinoBuildPair:
         self.context_tokens = prepared.context_tokens
         self.method = method
         self.parity: Mapping[str, Any] = prepared.goldens.record()
-        self.parity_figures: Mapping[str, float] = prepared.goldens.figures()
+        self.made_figures = {**prepared.goldens.figures(), **figures}
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         return OpenVinoScorer(self._folders[side] / MODEL_FILE).scores(questions)

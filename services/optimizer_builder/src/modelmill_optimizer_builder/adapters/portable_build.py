@@ -195,7 +195,7 @@ class PortableBuildPair:
         self.context_tokens = prepared.context_tokens
         self.method = method
         self.parity: Mapping[str, Any] = {**prepared.goldens.record(), **checked}
-        self.parity_figures: Mapping[str, float] = prepared.goldens.figures()
+        self.made_figures: Mapping[str, float] = prepared.goldens.figures()
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         return self._sides.of(side).scores(questions)

@@ -113,7 +113,7 @@ class PrunedPair:
             **goldens,
             "silenced": {"positions": len(distances), "largest": largest, "largest_share": share},
         }
-        self.parity_figures: Mapping[str, float] = {
+        self.made_figures: Mapping[str, float] = {
             "parity_largest_logit_difference": largest,
             "parity_largest_logit_share": share,
         }

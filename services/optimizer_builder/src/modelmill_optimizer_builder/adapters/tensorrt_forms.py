@@ -162,7 +162,7 @@ class TensorRtPair:
         self.context_tokens = prepared.context_tokens
         self.method: Mapping[str, Any] = {**method, "onnx": onnx.__version__}
         self.parity: Mapping[str, Any] = prepared.goldens.record()
-        self.parity_figures: Mapping[str, float] = prepared.goldens.figures()
+        self.made_figures: Mapping[str, float] = prepared.goldens.figures()
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         if side == "reference":

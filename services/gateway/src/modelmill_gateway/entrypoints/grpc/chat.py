@@ -206,9 +206,7 @@ def _end(ended: End, answers: FilteredAnswers) -> pb.ChatEnd:
         end.cascade.CopyFrom(CascadePathMessage(**path))
     usage = ended.usage
     if usage is not None:
-        end.usage.CopyFrom(
-            TokenUsage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
-        )
+        end.usage.CopyFrom(TokenUsage(**asdict(usage)))
     return end
 
 

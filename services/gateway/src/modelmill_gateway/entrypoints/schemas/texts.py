@@ -54,12 +54,21 @@ class EndFields(CascadeField):
     finish_reason: FinishReason
 
 
+class CompletionTokensDetails(TypedDict):
+    """Tokens of the completion by how they came about."""
+
+    accepted_prediction_tokens: Annotated[int, Field(examples=[12])]
+    """Drafted by prompt lookup, and accepted by the model: they cost no step of their own."""
+
+
 class Usage(TypedDict):
     """Token usage as the engine counted it."""
 
     prompt_tokens: Annotated[int, Field(examples=[21])]
     completion_tokens: Annotated[int, Field(examples=[2])]
     total_tokens: Annotated[int, Field(examples=[23])]
+    completion_tokens_details: NotRequired[CompletionTokensDetails]
+    """Left out where nothing was drafted."""
 
 
 USAGE = {"prompt_tokens": 21, "completion_tokens": 2, "total_tokens": 23}
@@ -115,17 +124,21 @@ def cascade_field(end: End | None) -> CascadeField:
 
 def usage_of(ends: Iterable[End]) -> Usage | None:
     """What answers cost together; None when one of them was stopped before its engine told."""
-    prompt = completion = 0
+    prompt = completion = accepted = 0
     for end in ends:
         if end.usage is None:
             return None
         prompt += end.usage.prompt_tokens
         completion += end.usage.completion_tokens
-    return {
+        accepted += end.usage.accepted_prediction_tokens
+    usage: Usage = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
+    if accepted:
+        usage["completion_tokens_details"] = {"accepted_prediction_tokens": accepted}
+    return usage
 
 
 def chat_logprobs(tokens: Iterable[chat.TokenLogprob]) -> ChatLogprobs:

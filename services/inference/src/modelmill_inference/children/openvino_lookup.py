@@ -1,0 +1,70 @@
+"""Prompt lookup: a request that runs alone drafts tokens from its own text, several a step.
+
+What followed the last tokens where they stood before is the draft, and one pass of the model
+accepts what it would have said itself. GenAI 2026.4.1 has it as a property of a pipeline, which
+then drafts for every request: hence a second pipeline beside that of the batch, for requests that
+it answers exactly and that have the machine for themselves. Beside others, a pass is better filled
+with their tokens than with drafts.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import openvino_genai as genai
+
+GENERATION_CONFIG = "generation_config.json"
+PROPERTY = {"prompt_lookup": True}
+MOST_DRAFTED, MOST_MATCHED = 16, 8
+MATCHED = 3
+"""Tokens that must have stood there before, at most; fewer are tried when so many did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLookup:
+    """How much a version's requests draft; by Hugging Face's names in its generation config."""
+
+    prompt_lookup_num_tokens: int
+    max_matching_ngram_size: int = MATCHED
+
+    @classmethod
+    def of(cls, folder: Path) -> "PromptLookup | None":
+        """What the generation config in `folder` says; None where it says nothing of it.
+
+        Raises:
+            ValueError: it says what no pipeline takes.
+        """
+        path = folder / GENERATION_CONFIG
+        said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        drafted = said.get("prompt_lookup_num_tokens")
+        if drafted is None:
+            return None
+        matched = said.get("max_matching_ngram_size", MATCHED)
+        _check("prompt_lookup_num_tokens", drafted, MOST_DRAFTED)
+        _check("max_matching_ngram_size", matched, MOST_MATCHED)
+        return cls(drafted, matched)
+
+    def configure(self, config: genai.GenerationConfig) -> genai.GenerationConfig:
+        """Have a request draft; the pipeline refuses one without a number."""
+        config.num_assistant_tokens = self.prompt_lookup_num_tokens
+        config.max_ngram_size = self.max_matching_ngram_size
+        return config
+
+
+def _check(name: str, value: Any, most: int) -> None:
+    if type(value) is not int or not 1 <= value <= most:
+        raise ValueError(f"{GENERATION_CONFIG}: {name} must be 1 to {most}, and is {value!r}")
+
+
+def can_draft(add: Mapping[str, Any]) -> bool:
+    """Whether the likeliest token alone says which drafts of a request are right."""
+    is_greedy = add["temperature"] == 0 and add["logprobs"] is None and not add["grammar"]
+    return is_greedy and not _has_penalty(add)
+
+
+def _has_penalty(add: Mapping[str, Any]) -> bool:
+    none = (0, 0, 1)
+    names = ("presence_penalty", "frequency_penalty", "repetition_penalty")
+    return tuple(add[name] for name in names) != none

@@ -1,0 +1,172 @@
+"""Prompt lookup changes how fast an exact engine answers, and never what."""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
+from modelmill_inference.children.openvino import OpenVinoRunner
+from modelmill_inference.children.openvino_lookup import PromptLookup
+from modelmill_inference.domain.generation import GenerationRequest
+
+ENDS = 2
+ASKED = GenerationRequest(tuple(range(20, 60)) * 3, max_new_tokens=48)
+"""What it says to a text that repeats itself repeats, too."""
+Add = dict[str, Any]
+
+
+def opened(folder: Path, **options: Any) -> OpenVinoRunner:
+    one_thread = EXACT | {"INFERENCE_NUM_THREADS": "1"}
+    load = PipelineOptions(properties=one_thread, **options).load_message()
+    return OpenVinoRunner(load | {"folder": str(folder)})
+
+
+def add(number: int, request: GenerationRequest = ASKED) -> Add:
+    return asdict(request) | {"id": number, "eos_ids": [ENDS]}
+
+
+class Ran:
+    """Requests that ran to their end, with those that were there before."""
+
+    def __init__(self, runner: OpenVinoRunner, *adds: Add) -> None:
+        self.tokens: defaultdict[int, list[int]] = defaultdict(list)
+        self.accepted = self.steps = 0
+        for each in adds:
+            runner.add(each)
+        while runner.busy:
+            self.steps += 1
+            for update in runner.step():
+                self.tokens[update.number] += update.tokens
+                self.accepted += update.accepted
+
+
+@pytest.fixture(scope="module")
+def plain(openvino_folder: Path) -> OpenVinoRunner:
+    return opened(openvino_folder)
+
+
+@pytest.fixture(scope="module")
+def drafting(lookup_folder: Path) -> OpenVinoRunner:
+    return opened(lookup_folder)
+
+
+@pytest.fixture
+def numbers() -> Iterator[int]:
+    """Ids of requests, which are never used again."""
+    return iter(range(random.randrange(1, 10**9), 2 * 10**9))
+
+
+def texts_with_repeats(chance: random.Random, count: int) -> Iterator[GenerationRequest]:
+    """Prompts of one conversation after another, of two tenants; every other one is longer than
+    the 256 tokens of a step."""
+    for number in range(count):
+        piece = [chance.randrange(5, 300) for _ in range(chance.randrange(3, 60))]
+        prompt = tuple(piece * chance.randrange(1, 9))
+        yield replace(ASKED, prompt=prompt, tenant=f"tenant{number % 2}")
+        yield replace(ASKED, prompt=(*prompt, *piece[:7]), tenant=f"tenant{number % 2}")
+
+
+@pytest.mark.heavy
+def test_greedy_answers_alone_are_those_without_drafts(
+    plain: OpenVinoRunner, drafting: OpenVinoRunner, numbers: Iterator[int]
+) -> None:
+    accepted = 0
+    for request in texts_with_repeats(random.Random(5), 30):
+        asked = add(next(numbers), request)
+        with_drafts, without = Ran(drafting, asked), Ran(plain, asked)
+        accepted += with_drafts.accepted
+
+        assert with_drafts.tokens == without.tokens
+        assert without.accepted == 0
+    assert accepted > 30
+
+
+@pytest.mark.heavy
+def test_each_accepted_token_saves_a_step(
+    plain: OpenVinoRunner, drafting: OpenVinoRunner, numbers: Iterator[int]
+) -> None:
+    asked = add(next(numbers))
+    with_drafts, without = Ran(drafting, asked), Ran(plain, asked)
+
+    assert with_drafts.steps == without.steps - with_drafts.accepted
+    assert with_drafts.accepted > 0
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1.0},
+        {"presence_penalty": 0.5},
+        {"frequency_penalty": 0.5},
+        {"repetition_penalty": 1.2},
+        {"logprobs": 0},
+        {"grammar": 'root ::= "a" [b-z]*'},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_what_the_likeliest_token_does_not_decide_is_not_drafted(
+    drafting: OpenVinoRunner, numbers: Iterator[int], options: dict[str, Any]
+) -> None:
+    assert Ran(drafting, add(next(numbers), replace(ASKED, **options))).accepted == 0
+
+
+@pytest.mark.heavy
+def test_requests_beside_others_are_not_drafted(
+    plain: OpenVinoRunner, drafting: OpenVinoRunner, numbers: Iterator[int]
+) -> None:
+    first, second, third = (add(next(numbers)) for _ in range(3))
+    alone = Ran(plain, first)
+    by_itself = Ran(drafting, first).accepted
+    drafting.add(first | {"id": next(numbers)})
+    ran = Ran(drafting, second, third)
+
+    assert [*ran.tokens.values()] == [*alone.tokens.values()] * 3
+    assert ran.accepted == by_itself
+
+
+@pytest.mark.heavy
+def test_a_request_that_is_cancelled_makes_room_for_the_next(
+    plain: OpenVinoRunner, drafting: OpenVinoRunner, numbers: Iterator[int]
+) -> None:
+    left, asked = add(next(numbers)), add(next(numbers))
+    drafting.add(left)
+    drafting.step()
+    drafting.cancel(left["id"])
+
+    assert Ran(drafting, asked).tokens == Ran(plain, asked).tokens
+
+
+@pytest.mark.heavy
+def test_an_operator_can_switch_it_off(lookup_folder: Path) -> None:
+    assert Ran(opened(lookup_folder, prompt_lookup=False), add(1)).accepted == 0
+
+
+def says(folder: Path, **said: Any) -> Path:
+    (folder / "generation_config.json").write_text(json.dumps(said), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["prompt_lookup_num_tokens", "max_matching_ngram_size"])
+@pytest.mark.parametrize("value", [0, 17, -1, "4", 2.0, True, [4]])
+def test_numbers_that_no_pipeline_takes_are_refused_by_name(
+    tmp_path: Path, name: str, value: Any
+) -> None:
+    folder = says(tmp_path, **{"prompt_lookup_num_tokens": 4, name: value})
+
+    with pytest.raises(ValueError, match=name):
+        PromptLookup.of(folder)
+
+
+def test_a_build_says_whether_it_drafts(tmp_path: Path) -> None:
+    assert PromptLookup.of(tmp_path) is None
+    assert PromptLookup.of(says(tmp_path, max_matching_ngram_size=2)) is None
+    assert PromptLookup.of(says(tmp_path, prompt_lookup_num_tokens=8)) == PromptLookup(8, 3)
+    assert PromptLookup.of(
+        says(tmp_path, prompt_lookup_num_tokens=1, max_matching_ngram_size=2)
+    ) == PromptLookup(1, 2)
