@@ -111,7 +111,7 @@ def asked(question: str, answer: str) -> dict[str, Any]:
     return {"messages": turns}
 
 
-def read(folder: Path, rows: Sequence[dict[str, Any]]) -> list[Sequence[int]]:
+def read(folder: Path, rows: Sequence[dict[str, Any]]) -> list[list[int]]:
     (folder / "test.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     tokenizer = BoundedTokenizer.load(make_tiny_llama(folder / "llama"))
     try:

@@ -38,7 +38,7 @@ def read_test_answers(
         return answered(encode_rows([*islice(lines, count)], tokenizer))
 
 
-def read_open_prompts(dataset: Path | None, tokenizer: BoundedTokenizer) -> list[Sequence[int]]:
+def read_open_prompts(dataset: Path | None, tokenizer: BoundedTokenizer) -> list[list[int]]:
     """Prompts of the first test rows with long answers, as token ids without the answers.
 
     Raises:
