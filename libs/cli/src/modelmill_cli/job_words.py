@@ -193,9 +193,18 @@ def _one_build(job: Job, summary: Mapping[str, Any], version_id: str) -> Facts:
     if "tokens_per_second" in summary:
         faster = f", {summary['speedup']:.2f} times its source" if "speedup" in summary else ""
         yield "speed", f"{summary['tokens_per_second']:.0f} tokens/s{faster}"
+    if "prompt_lookup_speedup" in summary:
+        yield "prompt lookup", _lookup_words(summary)
     if why := _why_held_back(summary):
         yield "held back", f"{why}. No name is served by it"
     yield "next", f"mill models show {version_id}; mill {_use_of(_spec(job), version_id)}"
+
+
+def _lookup_words(build: Mapping[str, Any]) -> str:
+    """What drafts gave on the dataset's own prompts, and whether the build drafts."""
+    low, high = (build[f"prompt_lookup_speedup_{end}"] for end in ("low", "high"))
+    gave = f"{build['prompt_lookup_speedup']:.2f} times as fast ({low:.2f} to {high:.2f})"
+    return f"on, {gave}" if build.get("prompt_lookup_num_tokens") else f"off, would be {gave}"
 
 
 def _use_of(spec: Mapping[str, Any], version_id: str) -> str:
