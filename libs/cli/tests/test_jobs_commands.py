@@ -520,18 +520,6 @@ def test_a_build_that_serves_no_name_says_why(gateway, capsys, figures, why):
     assert (why or "") in shown
 
 
-@pytest.mark.parametrize(("drafted", "words"), [(4.0, "on, 1.40"), (0.0, "off, would be 1.40")])
-def test_a_build_says_whether_it_drafts_and_what_that_gave(gateway, capsys, drafted, words):
-    gave = {"": 1.4, "_low": 1.2, "_high": 1.6}
-    summary = {f"prompt_lookup_speedup{end}": value for end, value in gave.items()}
-    gateway.job |= {"kind": "optimize", "status": "succeeded", "queue_position": None}
-    summary |= {"prompt_lookup_num_tokens": drafted}
-    gateway.job["result"] = {"version_id": "mv-1", "summary": summary}
-
-    shown = " ".join(said(capsys, "show", "ftjob-1").split())
-    assert f"prompt lookup {words} times as fast (1.20 to 1.60)" in shown
-
-
 @pytest.mark.parametrize(
     ("form", "next_step"),
     [

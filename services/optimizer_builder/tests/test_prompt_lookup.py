@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from modelmill_optimizer_builder.adapters.openvino_lookup import choose_lookup
 from modelmill_optimizer_builder.domain.prompt_lookup import (
     LEAST_ROUNDS,
+    LookupMode,
     LookupRound,
     LookupTrial,
     generation_fields,
+    lookup_errors,
 )
 from modelmill_optimizer_builder.read_answers import read_open_prompts
 from modelmill_testkit.models import kept_tiny_openvino, make_tiny_llama
@@ -27,7 +29,7 @@ FASTER, SLOWER = LookupRound(10, 20), LookupRound(10, 9)
 @given(st.lists(st.builds(LookupRound, RATES, RATES), min_size=LEAST_ROUNDS, max_size=16))
 def test_it_pays_only_where_the_whole_interval_is_faster(rounds: list[LookupRound]) -> None:
     trial = LookupTrial(rounds)
-    figures = trial.figures()
+    figures = trial.figures(drafts=trial.pays)
 
     assert trial.pays == (figures["prompt_lookup_speedup_low"] > 1)
     assert bool(figures["prompt_lookup_num_tokens"]) == trial.pays
@@ -45,16 +47,22 @@ def test_too_few_prompts_say_nothing() -> None:
     trial = LookupTrial([FASTER] * (LEAST_ROUNDS - 1))
 
     assert not trial.pays
-    assert trial.figures() == {}
+    assert trial.figures(drafts=False) == {}
 
 
-def chosen(folder: Path, *rounds: LookupRound, said: dict[str, Any] | None = None) -> Any:
+def chosen(
+    folder: Path,
+    *rounds: LookupRound,
+    said: dict[str, Any] | None = None,
+    mode: LookupMode = "auto",
+) -> Any:
     """What was measured, and what the generation config says afterwards."""
     path = folder / "generation_config.json"
     if said is not None:
         path.write_text(json.dumps(said), encoding="utf-8")
-    trial = choose_lookup(folder, [[1, 2]] * len(rounds), lambda *_: None, lambda *_: list(rounds))
-    return trial, json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    prompts = [[1, 2]] * len(rounds)
+    figures = choose_lookup(folder, prompts, lambda *_: None, mode, lambda *_: list(rounds))
+    return figures, json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def test_what_pays_is_written_beside_what_the_config_says(tmp_path: Path) -> None:
@@ -66,10 +74,10 @@ def test_what_pays_is_written_beside_what_the_config_says(tmp_path: Path) -> Non
 
 
 def test_what_does_not_pay_leaves_the_build_as_it_is(tmp_path: Path) -> None:
-    trial, after = chosen(tmp_path, *[SLOWER] * 8, said={"top_k": 5})
+    figures, after = chosen(tmp_path, *[SLOWER] * 8, said={"top_k": 5})
 
     assert after == {"top_k": 5}
-    assert trial.figures()["prompt_lookup_num_tokens"] == 0
+    assert figures["prompt_lookup_num_tokens"] == 0
     assert chosen(tmp_path / "nowhere", *[SLOWER] * 8)[1] is None
 
 
@@ -77,11 +85,38 @@ def test_what_does_not_pay_leaves_the_build_as_it_is(tmp_path: Path) -> None:
 def test_what_the_source_says_of_drafts_stands(tmp_path: Path, number: int | None) -> None:
     said = {"prompt_lookup_num_tokens": number}
 
-    assert chosen(tmp_path, *[FASTER] * 8, said=said) == (None, said)
+    assert chosen(tmp_path, *[FASTER] * 8, said=said) == ({}, said)
 
 
 def test_without_prompts_nothing_is_measured(tmp_path: Path) -> None:
-    assert chosen(tmp_path) == (None, None)
+    assert chosen(tmp_path) == ({}, None)
+
+
+def test_what_is_ordered_decides(tmp_path: Path) -> None:
+    figures, after = chosen(tmp_path, *[SLOWER] * 8, said={"top_k": 5}, mode="on")
+    assert after == {"top_k": 5, **generation_fields()}
+    assert figures["prompt_lookup_num_tokens"] == generation_fields()["prompt_lookup_num_tokens"]
+
+    figures, after = chosen(tmp_path, *[FASTER] * 8, said=after, mode="off")
+    assert (figures, after["prompt_lookup_num_tokens"], after["top_k"]) == ({}, None, 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "form", "why"),
+    [
+        ("", None, None),
+        ("", "gguf-q8_0", None),
+        ("auto", "openvino-int4", None),
+        ("on", "openvino-int8", None),
+        ("yes", "openvino-int8", "is none of auto, on, off"),
+        ("on", "onnx-int8", "begins with openvino-"),
+        ("off", None, "begins with openvino-"),
+    ],
+)
+def test_orders_that_mean_nothing_are_refused(said: str, form: str | None, why: str | None) -> None:
+    found = lookup_errors(said, form)
+
+    assert (found == []) if why is None else why in found[0]
 
 
 @pytest.mark.heavy
@@ -97,13 +132,12 @@ def test_a_real_build_answers_each_prompt_twice(
     (folder / "generation_config.json").write_text('{"eos_token_id": 2}', encoding="utf-8")
     told: list[tuple[int, int]] = []
 
-    trial = choose_lookup(folder, PROMPTS, lambda *done: told.append(done))
+    figures = choose_lookup(folder, PROMPTS, lambda *done: told.append(done))
 
-    assert trial is not None
     assert told == [(number, len(PROMPTS)) for number in range(len(PROMPTS))]
-    assert all(one.without > 0 and one.drafting > 0 for one in trial.rounds)
+    assert figures["prompt_lookup_speedup"] > 0
     said = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
-    assert ("prompt_lookup_num_tokens" in said) == trial.pays
+    assert said.get("prompt_lookup_num_tokens", 0) == figures["prompt_lookup_num_tokens"]
 
 
 def asked(question: str, answer: str) -> dict[str, Any]:

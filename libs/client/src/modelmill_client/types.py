@@ -2848,6 +2848,10 @@ class OptimizationBody(TypedDict):
     """
     What target_form pruned cuts away; train the version that comes of it.
     """
+    prompt_lookup: NotRequired[Literal["auto", "on", "off"] | None]
+    """
+    Whether an OpenVINO form drafts by prompt lookup; auto: where its dataset showed a gain.
+    """
     objective: NotRequired[ObjectiveBody | None]
     """
     In place of a form: forms are built and measured until one reaches it.

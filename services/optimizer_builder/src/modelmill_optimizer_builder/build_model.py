@@ -22,6 +22,7 @@ from modelmill_service_kit.errors import NotFoundError
 
 from modelmill_optimizer_builder.check_build_spec import pruning_of
 from modelmill_optimizer_builder.domain.forms import ADAPTER, PRUNED, form_named
+from modelmill_optimizer_builder.domain.prompt_lookup import lookup_mode
 from modelmill_optimizer_builder.domain.pruning import NotPrunableError, Pruning, planned_shape
 
 CHILD = "modelmill_optimizer_builder.child"
@@ -251,6 +252,7 @@ class BuildModel:
             "max_accuracy_loss": spec.max_accuracy_loss,
             "tuned": str(tuned) if comparable else None,
             "pruning": None if pruning is None else asdict(pruning),
+            "prompt_lookup": lookup_mode(spec.prompt_lookup),
         }
 
 

@@ -108,6 +108,7 @@ class CheckBuildSpec:
             target_form=None if is_search(spec) else spec.target_form,
             max_accuracy_loss=spec.max_accuracy_loss,
             pruning=pruning_of(spec),
+            prompt_lookup=spec.prompt_lookup,
         )
         errors += search_errors(spec, has_price=self._has_price)
         missing: list[str] = []

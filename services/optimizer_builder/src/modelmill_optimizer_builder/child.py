@@ -114,6 +114,7 @@ def _order(port: ChildPort) -> BuildOrder:
         scratch=port.folder / "scratch",
         target=Path(request["target"]),
         pruning=Pruning.of(request.get("pruning")),
+        prompt_lookup=request.get("prompt_lookup", "auto"),
         is_candidate=request["is_candidate"],
     )
 

@@ -21,6 +21,7 @@ from modelmill_optimizer_builder.domain.likelihoods import (
     label_figures,
     perplexity_figures,
 )
+from modelmill_optimizer_builder.domain.prompt_lookup import LookupMode
 from modelmill_optimizer_builder.domain.pruning import Pruning
 from modelmill_optimizer_builder.domain.quality import (
     TUNED,
@@ -92,6 +93,7 @@ class BuildOrder:
     """Output folder, which becomes the artifact."""
     pruning: Pruning | None = None
     """Of a pruned form."""
+    prompt_lookup: LookupMode = "auto"
     is_candidate: bool = False
     """Whether a search decides what becomes of it: then it is kept whatever it loses."""
 
@@ -156,6 +158,7 @@ class FormRequest:
     """Of a pruned form."""
     open_prompts: Sequence[Sequence[int]] = ()
     """The dataset's own whose answers are texts, as token ids."""
+    prompt_lookup: LookupMode = "auto"
 
 
 class TargetForm(Protocol):
@@ -235,6 +238,7 @@ class MakeBuild:
             FormRequest(
                 source=order.source,
                 prompts=prompts,
+                prompt_lookup=order.prompt_lookup,
                 open_prompts=() if order.choices else read_open_prompts(order.dataset, tokenizer),
                 scratch=order.scratch,
                 target=order.target,

@@ -91,10 +91,26 @@ Budget = Annotated[str, typer.Option(help="Time for the search, as in 45m; 30 mi
 ScoredDataset = Annotated[
     str, typer.Option(help="Dataset whose test split scores the model before and after, ds-...")
 ]
+PromptLookup = Annotated[
+    str,
+    typer.Option(
+        help="auto, on or off: whether an openvino form drafts what answers copy from prompts;"
+        " auto where that was faster on the dataset's prompts."
+    ),
+]
 MostLost = Annotated[
     float | None,
     typer.Option(help="Largest loss of accuracy; more fails, marks int4, meets no objective."),
 ]
+
+
+def _search_fields(objective: str, load: str, budget: str) -> dict[str, Any]:
+    """Of a request that names what to reach in place of a form; None for what was left out."""
+    return {
+        "objective": numbers_of(objective, "--objective", "p95_ms=200"),
+        "load": numbers_of(load, "--load", "in_flight=8"),
+        "budget_seconds": seconds_of(budget) if budget else None,
+    }
 
 
 def optimize(
@@ -107,6 +123,7 @@ def optimize(
     dataset: ScoredDataset = "",
     max_accuracy_loss: MostLost = None,
     max_rows: Annotated[int | None, typer.Option(help="Maximum test rows to score.")] = None,
+    prompt_lookup: PromptLookup = "",
     priority: Priority = None,
     fields: Fields = None,
     estimate: Estimate = False,
@@ -118,12 +135,11 @@ def optimize(
         given = {
             "model": MODEL.full_id(client, model),
             "target_form": form,
-            "objective": numbers_of(objective, "--objective", "p95_ms=200"),
-            "load": numbers_of(load, "--load", "in_flight=8"),
-            "budget_seconds": seconds_of(budget) if budget else None,
+            **_search_fields(objective, load, budget),
             "dataset_id": dataset and DATASET.full_id(client, dataset),
             "max_accuracy_loss": max_accuracy_loss,
             "max_rows": max_rows,
+            "prompt_lookup": prompt_lookup,
             "priority": priority,
         }
         body: Any = body_of(given, fields)

@@ -78,10 +78,12 @@ class OpenVinoBuilder(ABC):
         report("measure", 0, 0, "")
         longest = prepared.context_tokens - NEW_TOKENS
         asked = [prompt for prompt in request.open_prompts if len(prompt) <= longest]
-        trial = choose_lookup(
-            target, asked, lambda done, total: report("measure", done, total, "prompt")
+        figures = choose_lookup(
+            target,
+            asked,
+            lambda done, total: report("measure", done, total, "prompt"),
+            request.prompt_lookup,
         )
-        figures = {} if trial is None else trial.figures()
         return OpenVinoBuildPair(self.form, reference, target, prepared, method, figures)
 
 

@@ -15,6 +15,7 @@ from modelmill_optimizer_builder.adapters.speed_rounds import NEW_TOKENS
 from modelmill_optimizer_builder.domain.prompt_lookup import (
     DRAFTED,
     MATCHED,
+    LookupMode,
     LookupRound,
     LookupTrial,
     generation_fields,
@@ -32,9 +33,15 @@ Measure = Callable[[Path, Prompts, set[int], OnPrompt], Sequence[LookupRound]]
 
 
 def choose_lookup(
-    folder: Path, prompts: Prompts, on_prompt: OnPrompt, measure: Measure | None = None
-) -> LookupTrial | None:
-    """Have the build in `folder` draft where that pays; its generation config says so then.
+    folder: Path,
+    prompts: Prompts,
+    on_prompt: OnPrompt,
+    mode: LookupMode = "auto",
+    measure: Measure | None = None,
+) -> dict[str, float]:
+    """Have the build in `folder` draft as ordered or, by default, where that pays.
+
+    Its generation config says so then. Where nothing was ordered, what the source's says stands.
 
     Args:
         prompts: Token ids of what will be asked; each is answered greedily.
@@ -42,17 +49,20 @@ def choose_lookup(
         measure: Answers the prompts; by default in the pipelines of the build.
 
     Returns:
-        What was measured; None where the source has said already whether it drafts, or where
-        nobody knows what will be asked.
+        Metrics of the version; none where nothing was measured: nobody knows what will be asked,
+        or it was said already whether to draft.
     """
     said = _generation_config(folder)
-    if not prompts or "prompt_lookup_num_tokens" in said:
-        return None
+    if mode == "off":
+        _write(folder, {**said, "prompt_lookup_num_tokens": None} if said else said)
+    if mode == "on":
+        _write(folder, {**said, **generation_fields()})
+    if mode == "off" or not prompts or (mode == "auto" and "prompt_lookup_num_tokens" in said):
+        return {}
     trial = LookupTrial((measure or answer_twice)(folder, prompts, _end_tokens(said), on_prompt))
-    if trial.pays:
-        text = json.dumps({**said, **generation_fields()}, indent=2) + "\n"
-        (folder / GENERATION_CONFIG).write_text(text, encoding="utf-8")
-    return trial
+    if mode == "auto" and trial.pays:
+        _write(folder, {**said, **generation_fields()})
+    return trial.figures(drafts=mode == "on" or trial.pays)
 
 
 def answer_twice(
@@ -96,6 +106,11 @@ class _Answers:
         began = time.perf_counter()
         (result,) = self._pipeline.generate([ov.Tensor(np.array([prompt]))], [self._config])
         return len(result.m_generation_ids[0]) / (time.perf_counter() - began)
+
+
+def _write(folder: Path, said: Mapping[str, Any]) -> None:
+    text = json.dumps(said, indent=2) + "\n"
+    (folder / GENERATION_CONFIG).write_text(text, encoding="utf-8")
 
 
 def _generation_config(folder: Path) -> Mapping[str, Any]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from modelmill_optimizer_builder.domain.forms import FORMS, PRUNED, form_errors
+from modelmill_optimizer_builder.domain.prompt_lookup import lookup_errors
 from modelmill_optimizer_builder.domain.pruning import Pruning, pruning_errors
 
 DEFAULT_MAX_ACCURACY_LOSS = 0.02
@@ -28,6 +29,7 @@ def spec_errors(
     target_form: str | None,
     max_accuracy_loss: float,
     pruning: Pruning | None = None,
+    prompt_lookup: str = "",
 ) -> list[str]:
     """Errors of a spec that need no lookup.
 
@@ -40,6 +42,7 @@ def spec_errors(
     if target_form is not None:
         errors += form_errors(target_form)
     errors += pruning_errors(pruning, is_pruned_form=target_form == PRUNED)
+    errors += lookup_errors(prompt_lookup, target_form)
     if not isfinite(max_accuracy_loss) or not 0 <= max_accuracy_loss <= 1:
         errors.append(f"max_accuracy_loss must be within 0 and 1, got {max_accuracy_loss:g}")
     return errors

@@ -172,6 +172,7 @@ class BuildSpec(_message.Message):
     LOAD_FIELD_NUMBER: _builtins.int
     BUDGET_SECONDS_FIELD_NUMBER: _builtins.int
     PRUNING_FIELD_NUMBER: _builtins.int
+    PROMPT_LOOKUP_FIELD_NUMBER: _builtins.int
     source_version_id: _builtins.str
     """Version to build from: of form "adapter" or "safetensors"."""
     target_form: _builtins.str
@@ -193,6 +194,10 @@ class BuildSpec(_message.Message):
     budget_seconds: _builtins.int
     """Seconds that a search may take; 0 means the default, 1800. What is being measured then is
     finished.
+    """
+    prompt_lookup: _builtins.str
+    """Whether an OpenVINO form drafts by prompt lookup: "on", "off" or, where empty, "auto": where it was measured to be
+    faster on the dataset's own prompts.
     """
     @_builtins.property
     def objective(self) -> Global___Objective:
@@ -218,10 +223,11 @@ class BuildSpec(_message.Message):
         load: Global___Load | None = ...,
         budget_seconds: _builtins.int = ...,
         pruning: Global___Pruning | None = ...,
+        prompt_lookup: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["load", b"load", "objective", b"objective", "pruning", b"pruning"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_seconds", b"budget_seconds", "dataset_id", b"dataset_id", "load", b"load", "max_accuracy_loss", b"max_accuracy_loss", "max_rows", b"max_rows", "objective", b"objective", "pruning", b"pruning", "source_version_id", b"source_version_id", "target_form", b"target_form"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_seconds", b"budget_seconds", "dataset_id", b"dataset_id", "load", b"load", "max_accuracy_loss", b"max_accuracy_loss", "max_rows", b"max_rows", "objective", b"objective", "prompt_lookup", b"prompt_lookup", "pruning", b"pruning", "source_version_id", b"source_version_id", "target_form", b"target_form"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

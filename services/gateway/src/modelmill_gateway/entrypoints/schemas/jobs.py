@@ -325,6 +325,13 @@ class OptimizationBody(JobBody):
         None,
         description="What target_form pruned cuts away; train the version that comes of it.",
     )
+    prompt_lookup: Literal["auto", "on", "off"] | None = Field(
+        None,
+        description=(
+            "Whether an OpenVINO form drafts by prompt lookup; "
+            "auto: where its dataset showed a gain."
+        ),
+    )
     objective: ObjectiveBody | None = Field(
         None,
         description="In place of a form: forms are built and measured until one reaches it.",
