@@ -12,6 +12,8 @@ FIRST_RELEASE = "fb3fd89f692c78708c4ca73a827db70dc86f7b25"
 """0.1.0."""
 Figures = Mapping[str, Mapping[str, Any]]
 NEW, NOT_RENEWED = "new", "not renewed"
+PAST, OF_PAST_COMMITS = "of past commits", "house."
+"""Figures that compare two commits of the past: no later commit can renew them."""
 IMPROVED, UNCHANGED, WORSE = "improved", "unchanged", "worse"
 GENERATED = re.compile(
     r"^libs/contracts/|/(_sync|types\.py)|\.lock$|package-lock|\.json$|requirements|constraints\.txt$"
@@ -89,7 +91,11 @@ def _by_id(texts: Iterable[str]) -> Figures:
 
 def changes(before: Figures, now: Figures) -> dict[str, str]:
     """What became of each figure that there is now, by id."""
-    return {name: _change(before.get(name), one) for name, one in now.items()}
+    found = {name: _change(before.get(name), one) for name, one in now.items()}
+    return {
+        name: PAST if one == NOT_RENEWED and name.startswith(OF_PAST_COMMITS) else one
+        for name, one in found.items()
+    }
 
 
 def _change(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> str:

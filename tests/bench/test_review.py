@@ -69,7 +69,9 @@ def test_a_figure_is_worse_where_its_goal_is_missed_anew_or_its_interval_is_on_t
         "slower": figure("b", met=True, ratio=(1.2, 1.3), goal="ratio <= 2"),
         "old": before["old"],
         "first": figure("b", met=True, ratio=(1, 1), goal=""),
+        "house.lines": before["old"],
     }
+    before["house.lines"] = before["old"]
 
     assert changes(before, now) == {
         "missed": "worse",
@@ -78,4 +80,5 @@ def test_a_figure_is_worse_where_its_goal_is_missed_anew_or_its_interval_is_on_t
         "slower": "worse",
         "old": "not renewed",
         "first": "new",
+        "house.lines": "of past commits",
     }
