@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
 from modelmill_inference.children.openvino import OpenVinoRunner
 from modelmill_inference.children.openvino_lookup import PromptLookup
@@ -122,12 +124,43 @@ def test_requests_beside_others_are_not_drafted(
 ) -> None:
     first, second, third = (add(next(numbers)) for _ in range(3))
     alone = Ran(plain, first)
-    by_itself = Ran(drafting, first).accepted
-    drafting.add(first | {"id": next(numbers)})
+    drafting.add(first)
+    begun = drafting.step()
+    while not any(update.accepted for update in begun):
+        begun += drafting.step()
     ran = Ran(drafting, second, third)
 
-    assert [*ran.tokens.values()] == [*alone.tokens.values()] * 3
-    assert ran.accepted == by_itself
+    said = [token for update in begun for token in update.tokens]
+    assert said + ran.tokens[first["id"]] == alone.tokens[first["id"]]
+    assert [ran.tokens[each["id"]] for each in (second, third)] == [*alone.tokens.values()] * 2
+    assert ran.accepted == 0
+    assert Ran(drafting, add(next(numbers))).accepted > 0
+
+
+@pytest.mark.heavy
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.integers(0, 60), st.integers(0, 3))
+def test_whenever_others_come_each_answer_stays_the_same(
+    plain: OpenVinoRunner,
+    drafting: OpenVinoRunner,
+    numbers: Iterator[int],
+    steps: int,
+    others: int,
+) -> None:
+    chance = random.Random(steps)
+    first, *more = texts_with_repeats(chance, 2)
+    asked = add(next(numbers), first)
+    rest = [add(next(numbers), each) for each in more[:others]]
+    alone = [Ran(plain, each).tokens[each["id"]] for each in (asked, *rest)]
+
+    drafting.add(asked)
+    said = [token for _ in range(steps) for update in drafting.step() for token in update.tokens]
+    ran = Ran(drafting, *rest)
+
+    assert said + ran.tokens[asked["id"]] == alone[0]
+    assert [ran.tokens[each["id"]] for each in rest] == alone[1:]
 
 
 @pytest.mark.heavy

@@ -2,7 +2,7 @@
 
 from collections import deque
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import openvino_genai as genai
 from openvino import Tensor
@@ -159,15 +159,31 @@ class OpenVinoRunner:
 
     def _begin(self, add: dict[str, Any]) -> None:
         self._penalty_queue.begin(add)
+        self._end_drafts()
         # A constrained answer that reaches its limit is completed by a second request.
         computed = self._unfinished.take(add["tenant"], add["prompt"]) if add["grammar"] else []
         prompt = scoped_prompt(add, computed)
-        config, pipeline, alone = generation_config(add), self._pipeline, self._alone
-        drafts = alone is not None and not self._live and can_draft(add)
-        if alone is not None and drafts:
-            config, pipeline = alone.lookup.configure(config), alone.pipeline
-        handle = pipeline.add_request(add["id"], Tensor([prompt]), config)
+        drafts = self._alone is not None and not self._live and can_draft(add)
+        handle = self._draft(add, prompt) if drafts else self._join_batch(add, prompt)
         self._live[add["id"]] = _Live(handle, add, prompt, drafts=drafts)
+
+    def _join_batch(self, add: dict[str, Any], prompt: list[int]) -> Any:
+        return self._pipeline.add_request(add["id"], Tensor([prompt]), generation_config(add))
+
+    def _draft(self, add: dict[str, Any], prompt: list[int]) -> Any:
+        lookup, pipeline = cast(_AlonePipeline, self._alone)
+        config = lookup.configure(generation_config(add))
+        return pipeline.add_request(add["id"], Tensor([prompt]), config)
+
+    def _end_drafts(self) -> None:
+        """Have a request that drafts go on in the batch, which computes its text so far anew.
+
+        Beside others it would hold them up: each step would be two, one of each pipeline.
+        """
+        for live in [each for each in self._live.values() if each.drafts]:
+            rest = live.rest()
+            live.handle.cancel()
+            live.go_on(self._join_batch(rest, scoped_prompt(rest)))
 
     def _check(self, add: dict[str, Any]) -> None:
         """Reject requests that the pipeline would accept, but that would fail the whole batch."""
@@ -237,14 +253,25 @@ class _Live:
         self, handle: Any, add: dict[str, Any], prompt: list[int], *, drafts: bool
     ) -> None:
         self.handle = handle
+        self.drafts = drafts
         self.tenant: str = add["tenant"]
         self.prompt = prompt
         """Prompt as passed to the pipeline."""
         self.tokens: list[int] = []
         """Tokens of the answer so far."""
         self.is_held = bool(add["grammar"])
+        self._add = add
         self._wants_logprobs = add["logprobs"] is not None
-        self._drafts = drafts
+
+    def rest(self) -> dict[str, Any]:
+        """A request for what is left of the answer."""
+        left = self._add["max_new_tokens"] - len(self.tokens)
+        prompt = [*self._add["prompt"], *self.tokens]
+        return self._add | {"prompt": prompt, "max_new_tokens": left}
+
+    def go_on(self, handle: Any) -> None:
+        """Read on from another request, without drafts."""
+        self.handle, self.drafts = handle, False
 
     def read(self, number: int) -> TokenUpdate:
         """New tokens, and how the answer ended, if it did."""
@@ -260,7 +287,7 @@ class _Live:
                 reason = output.finish_reason
         self.tokens += tokens
         # A step that accepts no draft has one token.
-        accepted = max(0, len(tokens) - 1) if self._drafts else 0
+        accepted = max(0, len(tokens) - 1) if self.drafts else 0
         end = _end(status, reason)
         return TokenUpdate(number, tokens, end, chosen, accepted)
 
