@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
-from tests.bench.harness import WORK_FOLDER, Run
+from tests.bench.harness import WORK_FOLDER
 
 BASE_RECIPE = Path("deploy/demo/base_model.py")
 BUILDER_SOURCES = Path("services/optimizer_builder/src")
@@ -37,7 +38,14 @@ class BuiltModel:
     """OpenVINO IR with 8-bit weights, and its tokenizer."""
 
 
-async def built_model(run: Run) -> BuiltModel:
+class Told(Protocol):
+    """Who is told what goes on."""
+
+    def say(self, what: str) -> None:
+        """Name it."""
+
+
+async def built_model(run: Told) -> BuiltModel:
     """The model, from build/bench/ unless what makes it has changed.
 
     Raises:
