@@ -11,6 +11,8 @@
 - `review.figures.CHANGE`: kept figures beside those of release 0.1.0: improved, unchanged, worse,
   not renewed, new, or of two past commits. The goal is 0 worse; those that are worse or not renewed
   stand in the note.
+- `review.runs.TARGET.PYTHON`: runs of `make TARGET` in an empty clone without a failure, over all,
+  by the ledger of deploy/bench/runs.yaml. The goal is three, and none with a failure.
 - `review.lines.KIND`: lines added since then, over those removed, of code, tests and the rest;
   generated ones are left out.
 
@@ -19,6 +21,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,8 @@ RESULT = Path("deploy/bench/review.json")
 ATTACKS = Path("deploy/bench/attacks.yaml")
 SEVERITIES = ("critical", "high", "medium", "low")
 JOURNEYS = Path("deploy/bench/journeys.yaml")
+RUNS = Path("deploy/bench/runs.yaml")
+RUN_TARGETS, RUN_PYTHONS, LEAST_RUNS = ("demo", "test", "release-check"), ("3.11", "3.13"), 3
 BLOCKING = "blocking"
 MINDED = (BLOCKING, "bad", "small")
 NONE = "none"
@@ -124,6 +129,25 @@ def walked(journey: dict[str, Any]) -> list[Entry]:
     ]
 
 
+def run_entries() -> list[Entry]:
+    """Of the ledger of runs, one for each target and Python."""
+    ledger = _ledger(RUNS)["runs"]
+    return [ran(target, one, ledger) for target in RUN_TARGETS for one in RUN_PYTHONS]
+
+
+def ran(target: str, python: str, ledger: Sequence[Mapping[str, Any]]) -> Entry:
+    """What the runs of a target on a Python ended with."""
+    runs = [one for one in ledger if (one["target"], str(one["python"])) == (target, python)]
+    passed = sum(not one["failed"] for one in runs)
+    share = passed / max(len(runs), 1)
+    told = [f"{one['commit']} {one['minutes']:g} min: {one['failed'] or 'passed'}" for one in runs]
+    return Entry(
+        *(f"review.runs.{target.replace('-', '_')}.{python}", passed, "runs without a failure"),
+        *(f"{len(runs)} runs", share, f"{LEAST_RUNS}, and all"),
+        *(passed == len(runs) and passed >= LEAST_RUNS, (share, share), "; ".join(told)),
+    )
+
+
 def figure_entries() -> list[Entry]:
     """Of all kept figures."""
     found = changes(figures_at(FIRST_RELEASE), figures_now())
@@ -163,6 +187,7 @@ if __name__ == "__main__":
     groups = {
         "attacks": attack_entries,
         "journeys": journey_entries,
+        "runs": run_entries,
         "figures": figure_entries,
         "lines": line_entries,
     }

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.bench.kept_changes import changes, kind_of
-from tests.bench.review import attack_entries, walked
+from tests.bench.review import attack_entries, ran, run_entries, walked
 
 
 def journey(*severities: tuple[str, str]) -> dict[str, Any]:
@@ -32,6 +32,23 @@ def test_a_blocking_point_that_is_left_misses_the_goal():
 def test_a_severity_that_is_none_is_refused():
     with pytest.raises(ValueError, match="grave"):
         walked(journey(("grave", "none")))
+
+
+def test_three_runs_without_a_failure_meet_the_goal_and_one_with_a_failure_misses_it():
+    def run(failed: str, target: str = "demo") -> dict[str, Any]:
+        told = {"python": "3.11", "commit": "c0", "minutes": 4.0, "failed": failed}
+        return {"target": target} | told
+
+    others = [run("it broke", "test"), run("", "demo") | {"python": "3.13"}]
+    for runs, is_met in (([run("")] * 3, True), ([run("")] * 2, False), ([], False)):
+        assert ran("demo", "3.11", runs + others).met is is_met
+    broken = ran("demo", "3.11", [run("")] * 3 + [run("two tests")])
+    assert (broken.value, broken.met) == (3, False)
+    assert "two tests" in broken.note
+
+
+def test_the_ledger_of_runs_can_be_read():
+    assert len(run_entries()) == 6
 
 
 def test_the_ledger_of_attacks_can_be_read():
