@@ -9,7 +9,7 @@ from gateway_support.api_keys import EVERYTHING, issued, with_key
 from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BLOCKED, BUILD, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill_gateway.domain.routes import ANSWERING, ROUTES, is_change
+from modelmill_gateway.domain.routes import ANSWERING, HANDING_OUT, ROUTES, is_recorded
 from modelmill_testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -91,9 +91,25 @@ async def test_another_tenant_is_shown_its_own_changes_only(house: House):
     assert first != second
 
 
-async def test_a_route_that_writes_is_a_change_unless_it_is_named():
-    changing = {route.name for route in ROUTES if is_change(route)}
+async def test_who_takes_what_was_stored_is_recorded_and_who_lists_it_is_not(house: House):
+    owner = house.http(tenant="taking", sub="ada")
+    upload = {"file": ("rows.jsonl", SECRET.encode())}
+    file = (await owner.post("/v1/files", files=upload, data={"purpose": "fine-tune"})).json()
+    taken = await owner.get(f"/v1/files/{file['id']}/content")
+    assert taken.text == SECRET
+    for path in ("/v1/files", f"/v1/files/{file['id']}"):
+        assert (await owner.get(path)).status_code == 200
+    assert (await owner.get("/v1/files/file-nobody/content")).status_code == 404
 
-    assert {route.name for route in ROUTES} >= ANSWERING
-    assert changing >= {"put_policy", "delete_model", "cancel_job", "complete_upload", "rotate_key"}
-    assert not changing & {"chat", "moderate", "count_tokens", "list_keys", "add_upload_part"}
+    found = await changes(owner, 2)
+    assert [each["route"] for each in found] == ["upload_file", "get_content"]
+    assert (found[1]["subject"], found[1]["object_id"]) == ("ada", file["id"])
+    assert SECRET not in str(found)
+
+
+async def test_a_route_that_writes_is_a_change_unless_it_is_named():
+    recorded = {route.name for route in ROUTES if is_recorded(route)}
+
+    assert {route.name for route in ROUTES} >= ANSWERING | HANDING_OUT
+    assert recorded >= {"put_policy", "delete_model", "cancel_job", "complete_upload", "rotate_key"}
+    assert not recorded & {"chat", "moderate", "count_tokens", "list_keys", "add_upload_part"}

@@ -391,9 +391,18 @@ ANSWERING = frozenset(
 """Routes with bodies that are answered and change nothing; a new route is taken for a change."""
 
 
-def is_change(route: Route) -> bool:
-    """Whether what the route does is there after its answer: whoever does it is written down."""
-    return route.method != "GET" and route.name not in ANSWERING
+HANDING_OUT = frozenset(
+    {
+        *("get_content", "export_tenant", "explain_row"),
+        *("list_unshared_rows", "list_evaluation_rows"),
+    }
+)
+"""Routes that only read, and hand out what was stored: files, and rows as they are written."""
+
+
+def is_recorded(route: Route) -> bool:
+    """Whether who calls the route is written down: it changes something, or hands out rows."""
+    return route.name in HANDING_OUT or (route.method != "GET" and route.name not in ANSWERING)
 
 
 @dataclass(frozen=True)

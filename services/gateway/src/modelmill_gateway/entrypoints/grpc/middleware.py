@@ -31,7 +31,7 @@ from modelmill_gateway.domain.request_context import (
     RequestInHand,
     nobodys_id,
 )
-from modelmill_gateway.domain.routes import ROUTES, Route, is_change
+from modelmill_gateway.domain.routes import ROUTES, Route, is_recorded
 from modelmill_gateway.entrypoints.access_log import log_access
 from modelmill_gateway.identity.credentials import Credentials
 from modelmill_gateway.identity.record_changes import RecordChanges
@@ -282,10 +282,10 @@ NAMING = ("name", "model")
 
 
 def with_records(handlers: Handlers, changes: RecordChanges) -> Handlers:
-    """The handlers; those whose equal routes change something record what succeeds."""
-    changing = {route.name for route in ROUTES if is_change(route)}
+    """The handlers; those whose equal routes are recorded record what succeeds."""
+    recorded = {route.name for route in ROUTES if is_recorded(route)}
     return {
-        name: _recorded(ROUTE_OF[name], handler, changes) if ROUTE_OF[name] in changing else handler
+        name: _recorded(ROUTE_OF[name], handler, changes) if ROUTE_OF[name] in recorded else handler
         for name, handler in handlers.items()
     }
 

@@ -1,11 +1,11 @@
-"""Handlers that change something, with a record of it behind the answer; and the list of those."""
+"""Handlers that change something or hand out rows, with a record of it behind the answer."""
 
 from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modelmill_gateway.domain.routes import ROUTES, is_change
+from modelmill_gateway.domain.routes import ROUTES, is_recorded
 from modelmill_gateway.entrypoints.http.requests import (
     Handler,
     Handlers,
@@ -33,14 +33,14 @@ class ChangeRoutes:
 def with_records(
     handlers: Handlers, changes: RecordChanges, statuses: Mapping[str, int]
 ) -> dict[str, Responder]:
-    """The handlers, responding in JSON; those that change something record what they said yes to.
+    """The handlers, responding in JSON; those of recorded routes record what they said yes to.
 
     Args:
         statuses: of successes, by the names of the route table.
     """
-    changing = {route.name for route in ROUTES if is_change(route)}
+    recorded = {route.name for route in ROUTES if is_recorded(route)}
     return {
-        name: _responding(name, handler, statuses[name], changes if name in changing else None)
+        name: _responding(name, handler, statuses[name], changes if name in recorded else None)
         for name, handler in handlers.items()
     }
 
