@@ -48,6 +48,15 @@ async def test_a_file_is_uploaded_listed_read_and_deleted(connect: Connect, tmp_
     assert not refused.value.may_pass
 
 
+async def test_a_file_may_have_an_expiry(connect: Connect):
+    client = connect()
+    kept = await client.files.upload(b"{}", name="a.jsonl")
+    brief = await client.files.upload(b"{}", name="b.jsonl", expires_after_seconds=3600)
+
+    assert kept["expires_at"] is None
+    assert brief["expires_at"] == brief["created_at"] + 3600
+
+
 async def test_a_list_is_read_page_by_page_to_its_end(connect: Connect, half: str):
     client = connect(tenant=f"many-{half}")
     sent = [(await client.files.upload(b"{}", name=f"{at}.jsonl"))["id"] for at in range(5)]

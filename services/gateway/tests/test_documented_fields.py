@@ -95,13 +95,6 @@ async def test_one_call_at_most_is_refused_where_there_may_be_several(house: Hou
     assert answer.json()["error"]["param"] == "parallel_tool_calls"
 
 
-async def test_a_file_that_shall_expire_is_refused(house: House):
-    data = {"purpose": "fine-tune", "expires_after[anchor]": "created_at"}
-    answer = await house.http().post("/v1/files", files={"file": ("a", b"{}")}, data=data)
-
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "expires_after")
-
-
 async def test_files_are_listed_in_either_order(house: House):
     client = house.http(tenant="sorter")
     for _ in range(3):

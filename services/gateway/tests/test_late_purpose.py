@@ -76,8 +76,42 @@ async def test_a_file_that_ends_in_the_middle_is_not_stored(house: House):
     assert (await client.get("/v1/files")).json()["data"] == before
 
 
-async def test_a_file_that_shall_expire_is_refused_wherever_that_is_said(house: House):
-    expiry = ("expires_after[seconds]", "3600")
-    answer = await send(house, form(("file", b"{}\n"), expiry, ("purpose", "fine-tune")))
+ANCHOR, HOUR = ("expires_after[anchor]", "created_at"), ("expires_after[seconds]", "3600")
+
+
+@pytest.mark.parametrize("where", [0, 2])
+async def test_a_file_may_expire_wherever_that_is_said(house: House, where: int):
+    fields: list[tuple[str, str | bytes]] = [("file", b"{}\n"), ("purpose", "fine-tune")]
+    fields[where:where] = [ANCHOR, HOUR]
+    answer = await send(house, form(*fields))
+
+    stored = answer.json()
+    assert answer.status_code == 200
+    assert stored["expires_at"] == stored["created_at"] + 3600
+
+
+async def test_an_expiry_behind_a_file_that_passed_already_stores_nothing(house: House):
+    client = house.http(tenant="late")
+    before = (await client.get("/v1/files")).json()["data"]
+    answer = await send(house, form(("purpose", "fine-tune"), ("file", b"{}\n"), ANCHOR, HOUR))
+
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "expires_after")
+    assert (await client.get("/v1/files")).json()["data"] == before
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [HOUR],
+        [ANCHOR],
+        [ANCHOR, ("expires_after[seconds]", "60")],
+        [ANCHOR, ("expires_after[seconds]", "soon")],
+        [("expires_after[anchor]", "last_active_at"), HOUR],
+        [ANCHOR, HOUR, ("expires_after[days]", "3")],
+        [("expires_after", "3600")],
+    ],
+)
+async def test_an_expiry_that_means_nothing_is_refused(house: House, said: list[tuple[str, str]]):
+    answer = await send(house, form(*said, ("purpose", "fine-tune"), ("file", b"{}\n")))
 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "expires_after")

@@ -546,6 +546,21 @@ class EvaluationRowPage(TypedDict):
     last_id: str | None
 
 
+class ExpiresAfter(TypedDict):
+    """
+    After what time a file is deleted by itself.
+    """
+
+    anchor: Literal["created_at"]
+    """
+    Since when: since the file is stored.
+    """
+    seconds: int
+    """
+    From an hour to ten years.
+    """
+
+
 class FeedbackBody(TypedDict):
     """
     Request body of POST /v1/feedback.
@@ -628,6 +643,7 @@ class File(TypedDict):
     status: Literal["processed"]
     digest: str
     sha256: str | None
+    expires_at: int | None
 
 
 class FilePage(TypedDict):
@@ -1991,6 +2007,10 @@ class UploadBody(TypedDict):
     filename: str
     purpose: Literal["fine-tune", "batch", "evals", "user_data"]
     bytes: int
+    expires_after: NotRequired[ExpiresAfter | None]
+    """
+    When the file is deleted by itself; left out for never.
+    """
     mime_type: NotRequired[str]
     """
     Ignored; the file is typed by its content.

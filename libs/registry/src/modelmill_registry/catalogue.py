@@ -189,6 +189,14 @@ class FileCatalogue(ReadModel):
         """Owners of any, also of what is gone."""
         return {each.tenant for each in self._files.values()}
 
+    def expired(self, now: float) -> list[FileState]:
+        """Everybody's that are to be deleted by now, a time in Unix seconds."""
+        return [
+            file
+            for file in self._files.values()
+            if not file.deleted and file.HasField("expires_at") and file.expires_at.seconds <= now
+        ]
+
     def list(self, tenant: str) -> list[FileState]:
         """Every file that the tenant may use, newest first."""
         return [

@@ -41,6 +41,7 @@ from modelmill_data_prep.delete_dataset import DeleteDataset, DeleteFile
 from modelmill_data_prep.entrypoints.grpc import DataPrepServicer, DataPrepUseCases
 from modelmill_data_prep.entrypoints.jobs import DatasetHandler
 from modelmill_data_prep.erase_deleted import EraseDeleted
+from modelmill_data_prep.expire_files import ExpireFiles
 from modelmill_data_prep.file_inspector import FileInspector
 from modelmill_data_prep.make_dataset import MakeDataset, RayCluster
 from modelmill_data_prep.model_requests import MODELS_UNAVAILABLE
@@ -74,6 +75,7 @@ class _Dependencies:
     bus: Bus
     store: ArtifactStore
     followed: tuple[ReadModel, ...]
+    file_catalogue: FileCatalogue
     files: FileRecords
     datasets: DatasetRecords
     base_tokens: BaseTokens
@@ -90,6 +92,7 @@ class _Dependencies:
             bus=bus,
             store=store,
             followed=(files, datasets, models),
+            file_catalogue=files,
             files=FileRecords(bus, files, store),
             datasets=DatasetRecords(bus, datasets, store),
             base_tokens=BaseTokens(models, store),
@@ -120,7 +123,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.run()) for each in parts.followed]
             if settings.role != "work":
-                erasers = _eraser(settings, parts), EraseDeleted(bus, parts.store)
+                expire = ExpireFiles(parts.file_catalogue, DeleteFile(parts.files, unfinished))
+                erasers = _eraser(settings, parts), EraseDeleted(bus, parts.store), expire
                 following += [tasks.create_task(each.run()) for each in (unfinished, *erasers)]
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, parts).run(stopping))

@@ -19,7 +19,7 @@ from modelmill_service_kit.errors import (
 )
 
 from modelmill_data_prep.records import FileRecords
-from modelmill_data_prep.store_file import MAX_CHUNK_BYTES, StoreFile, check_header
+from modelmill_data_prep.store_file import MAX_CHUNK_BYTES, StoreFile, check_expiry, check_header
 from modelmill_data_prep.uploads import (
     CANCELLED,
     COMPLETED,
@@ -169,6 +169,7 @@ class CreateUpload:
             OverloadedError: Too many uploads of the tenant's are open.
         """
         check_header(header.filename, header.purpose)
+        check_expiry(header.expires_after_seconds)
         if not size_bytes:
             raise InvalidInputError("size_bytes must be above 0")
         if size_bytes > self._max_bytes:
@@ -263,6 +264,7 @@ class CompleteUpload:
                 purpose=upload.header.purpose,
                 chunks=self._checked(upload, part_ids, md5.lower()),
                 file_id=file_id,
+                expires_after_seconds=upload.header.expires_after_seconds,
             )
         except AlreadyExistsError:
             return await self._records.get(tenant, file_id)

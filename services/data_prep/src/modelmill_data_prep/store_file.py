@@ -33,6 +33,7 @@ from modelmill_data_prep.uploads import NoCapacityError
 
 MAX_CHUNK_BYTES = 1024 * 1024
 
+MAX_EXPIRY_SECONDS = 10 * 365 * 24 * 3600
 _STALE_SECONDS = 24 * 3600
 _MAX_FILENAME_CHARACTERS = 255
 _MAX_PURPOSE_CHARACTERS = 64
@@ -75,8 +76,12 @@ class StoreFile:
         purpose: str,
         chunks: AsyncIterator[bytes],
         file_id: str = "",
+        expires_after_seconds: int = 0,
     ) -> FileState:
         """Store a file under `file_id`, or under a random id if that is empty.
+
+        Args:
+            expires_after_seconds: Until `ExpireFiles` deletes it; 0 for never.
 
         Raises:
             InvalidInputError: Header or content are invalid, or there is no content.
@@ -86,6 +91,7 @@ class StoreFile:
             UnavailableError: The bus does not answer. Nothing was stored.
         """
         file_format = check_header(filename, purpose)
+        check_expiry(expires_after_seconds)
         file_id = file_id or f"file-{uuid.uuid4().hex}"
         if not self._free_uploads:
             raise NoCapacityError("too many uploads run. Retry later", retry_after_seconds=5.0)
@@ -94,16 +100,8 @@ class StoreFile:
             manifest = await self._keep(chunks, file_format, filename, purpose, file_id)
         finally:
             self._free_uploads += 1
-        file = FileState(
-            file_id=file_id,
-            tenant=tenant,
-            filename=filename,
-            purpose=purpose,
-            digest=manifest.digest,
-            size_bytes=manifest.size_bytes,
-            sha256=manifest.files[0].sha256,
-        )
-        file.created_at.GetCurrentTime()
+        file = FileState(file_id=file_id, tenant=tenant, filename=filename, purpose=purpose)
+        _fill(file, manifest, expires_after_seconds)
         await self._records.create(file)
         return file
 
@@ -178,6 +176,21 @@ def _check_opening(opening: bytes, file_format: FileFormat, encoding: str) -> No
         check_text_opening(opening, encoding)
         if row_format_of(file_format) == "jsonl":
             check_rows_opening(opening)
+
+
+def _fill(file: FileState, manifest: Manifest, expires_after_seconds: int) -> None:
+    """What is known once the content is stored."""
+    file.digest, file.size_bytes = manifest.digest, manifest.size_bytes
+    file.sha256 = manifest.files[0].sha256
+    file.created_at.GetCurrentTime()
+    if expires_after_seconds:
+        file.expires_at.seconds = file.created_at.seconds + expires_after_seconds
+
+
+def check_expiry(seconds: int) -> None:
+    """Raise InvalidInputError for a time that is too long to be meant."""
+    if seconds > MAX_EXPIRY_SECONDS:
+        raise InvalidInputError(f"expires_after: at most {MAX_EXPIRY_SECONDS} seconds, ten years")
 
 
 def check_header(filename: str, purpose: str) -> FileFormat:

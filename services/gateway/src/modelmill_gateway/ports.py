@@ -164,10 +164,17 @@ class DataPrep(Protocol):
         filename: str,
         purpose: str,
         file_id: str = "",
+        expires_after_seconds: int = 0,
     ) -> FileState: ...
 
     async def create_upload(
-        self, *, tenant: str, filename: str, purpose: str, size_bytes: int
+        self,
+        *,
+        tenant: str,
+        filename: str,
+        purpose: str,
+        size_bytes: int,
+        expires_after_seconds: int = 0,
     ) -> data_prep.Upload: ...
 
     async def add_upload_part(

@@ -187,8 +187,12 @@ BODIES = {
         upload_create_params.UploadCreateParams,
         "/v1/uploads",
         {"filename": "a.jsonl", "purpose": "fine-tune", "bytes": 2},
-        served={"filename": "b.jsonl", "purpose": "batch", "bytes": 3},
-        refused={"expires_after": {"anchor": "created_at", "seconds": 3600}},
+        served={
+            "filename": "b.jsonl",
+            "purpose": "batch",
+            "bytes": 3,
+            "expires_after": {"anchor": "created_at", "seconds": 3600},
+        },
         ignored={"mime_type": "text/jsonl"},
     ),
     "fine_tuning": Fields(

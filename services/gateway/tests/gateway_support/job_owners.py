@@ -91,6 +91,8 @@ class FakeDataPrep(FakeUploads, FakeDatasetPairs):
             size_bytes=len(content),
         )
         file.created_at.GetCurrentTime()
+        if header.expires_after_seconds:
+            file.expires_at.seconds = file.created_at.seconds + header.expires_after_seconds
         self._files[file.file_id] = (file, content)
         return file
 

@@ -27,6 +27,7 @@ FileId = Annotated[
     str,
     typer.Argument(metavar="FILE", help="A file, file-...; how its id begins; or its name."),
 ]
+DAY_SECONDS = 86400
 COLUMNS: Columns = {
     "file": lambda file: file["id"],
     "name": lambda file: file["filename"],
@@ -40,14 +41,19 @@ def upload(
     context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files of this machine.")],
     purpose: Annotated[Purpose, typer.Option(help="What the files are for.")] = "fine-tune",
+    expires_after_days: Annotated[
+        int | None,
+        typer.Option(min=1, max=3650, help="Have the files deleted after so many days."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Upload files; each is named by its id as soon as it is stored."""
     if missing := [path for path in paths if not path.is_file()]:
         raise InvalidInputError([no_such_file(path) for path in missing])
+    seconds = None if expires_after_days is None else expires_after_days * DAY_SECONDS
     with connect(context.obj) as client:
         for path in paths:
-            stored = client.files.upload(path, purpose=purpose)
+            stored = client.files.upload(path, purpose=purpose, expires_after_seconds=seconds)
             if as_json:
                 print_list([stored], COLUMNS, as_json=True)
             else:

@@ -16,18 +16,28 @@ class Files(Resource):
     """/v1/files."""
 
     def upload(
-        self, content: Content, *, purpose: Purpose = "fine-tune", name: str | None = None
+        self,
+        content: Content,
+        *,
+        purpose: Purpose = "fine-tune",
+        name: str | None = None,
+        expires_after_seconds: int | None = None,
     ) -> types.File:
         """Send a file, read from the disk while it is sent.
 
         Args:
             content: a path, bytes or an open file.
             name: what the file is called, where that is not its own name.
+            expires_after_seconds: until it is deleted by itself; None for never.
 
         Raises:
             OSError: a path that cannot be read.
         """
-        sent = self._transport.upload("/v1/files", "file", content, name, purpose=purpose)
+        fields: dict[str, str] = {"purpose": purpose}
+        if expires_after_seconds is not None:
+            fields |= {"expires_after[anchor]": "created_at"}
+            fields |= {"expires_after[seconds]": str(expires_after_seconds)}
+        sent = self._transport.upload("/v1/files", "file", content, name, **fields)
         return cast(types.File, sent)
 
     def list(

@@ -70,6 +70,7 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             purpose=first.header.purpose,
             chunks=_file_chunks(request_iterator),
             file_id=token(first.header.file_id) if first.header.file_id else "",
+            expires_after_seconds=first.header.expires_after_seconds,
         )
         return pb.UploadFileResponse(file=file)
 

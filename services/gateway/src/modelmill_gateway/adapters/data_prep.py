@@ -34,16 +34,24 @@ class GrpcDataPrep:
         filename: str,
         purpose: str,
         file_id: str = "",
+        expires_after_seconds: int = 0,
     ) -> FileState:
         """Store the bytes as they come. Each chunk must be at most 1 MiB.
 
         Args:
             file_id: of the file, for who may say the same twice; empty for one of chance.
+            expires_after_seconds: until it is deleted by itself; 0 for never.
 
         Raises:
             AlreadyExistsError: there is a file of the given id.
         """
-        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose, file_id=file_id)
+        header = pb.UploadHeader(
+            tenant=tenant,
+            filename=filename,
+            purpose=purpose,
+            file_id=file_id,
+            expires_after_seconds=expires_after_seconds,
+        )
         response: pb.UploadFileResponse = await _streamed(
             self._stub.UploadFile,
             pb.UploadFileRequest(header=header),
@@ -52,7 +60,13 @@ class GrpcDataPrep:
         return response.file
 
     async def create_upload(
-        self, *, tenant: str, filename: str, purpose: str, size_bytes: int
+        self,
+        *,
+        tenant: str,
+        filename: str,
+        purpose: str,
+        size_bytes: int,
+        expires_after_seconds: int = 0,
     ) -> pb.Upload:
         """Begin a file that comes in parts.
 
@@ -61,7 +75,12 @@ class GrpcDataPrep:
             TooLargeError: larger than data-prep's limit.
             OverloadedError: too many uploads of the tenant's are open.
         """
-        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose)
+        header = pb.UploadHeader(
+            tenant=tenant,
+            filename=filename,
+            purpose=purpose,
+            expires_after_seconds=expires_after_seconds,
+        )
         request = pb.CreateUploadRequest(header=header, size_bytes=size_bytes)
         with domain_errors(PEER):
             return (await self._stub.CreateUpload(request, timeout=CALL_SECONDS)).upload

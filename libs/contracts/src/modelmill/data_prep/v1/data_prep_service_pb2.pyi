@@ -88,6 +88,7 @@ class UploadHeader(_message.Message):
     FILENAME_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     FILE_ID_FIELD_NUMBER: _builtins.int
+    EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     filename: _builtins.str
@@ -96,6 +97,8 @@ class UploadHeader(_message.Message):
     """OpenAI's purpose."""
     file_id: _builtins.str
     """Id that the file is to have, from a service that may say the same twice; empty for one of chance."""
+    expires_after_seconds: _builtins.int
+    """Seconds after which it is deleted by itself; 0 for never."""
     def __init__(
         self,
         *,
@@ -103,10 +106,11 @@ class UploadHeader(_message.Message):
         filename: _builtins.str = ...,
         purpose: _builtins.str = ...,
         file_id: _builtins.str = ...,
+        expires_after_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_id", b"file_id", "filename", b"filename", "purpose", b"purpose", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_after_seconds", b"expires_after_seconds", "file_id", b"file_id", "filename", b"filename", "purpose", b"purpose", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

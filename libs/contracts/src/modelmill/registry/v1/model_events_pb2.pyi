@@ -300,6 +300,7 @@ class FileState(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
     """"file-<uuid hex>"."""
     tenant: _builtins.str
@@ -320,6 +321,10 @@ class FileState(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """Uploaded at."""
 
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it is deleted by itself, once no unfinished job needs it; absent for never."""
+
     def __init__(
         self,
         *,
@@ -332,10 +337,11 @@ class FileState(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         deleted: _builtins.bool = ...,
         sha256: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deleted", b"deleted", "digest", b"digest", "file_id", b"file_id", "filename", b"filename", "purpose", b"purpose", "sha256", b"sha256", "size_bytes", b"size_bytes", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deleted", b"deleted", "digest", b"digest", "expires_at", b"expires_at", "file_id", b"file_id", "filename", b"filename", "purpose", b"purpose", "sha256", b"sha256", "size_bytes", b"size_bytes", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,10 +1,12 @@
 """Files: in and out in pieces, never whole in memory; and uploads in parts."""
 
+from collections.abc import AsyncIterator, Mapping
+
 from modelmill_service_kit.errors import InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modelmill_gateway.domain.errors import BadRequestError, unsupported
+from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.entrypoints.http.multipart import MultipartUpload, whole_form
 from modelmill_gateway.entrypoints.http.requests import caller_of, download, page
 from modelmill_gateway.entrypoints.schemas.base import Deleted, Page
@@ -16,6 +18,8 @@ from modelmill_gateway.entrypoints.schemas.files import (
     Upload,
     UploadBody,
     UploadPart,
+    expiry_of,
+    refuse_late_expiry,
 )
 from modelmill_gateway.entrypoints.schemas.parsing import read_body
 from modelmill_gateway.entrypoints.schemas.queries import FileQuery
@@ -38,15 +42,17 @@ class FileRoutes:
                 raise BadRequestError("purpose: must be given", param="purpose")
             if fields["purpose"] not in PURPOSES:
                 raise BadRequestError(WRONG_PURPOSE, param="purpose")
-            if any(name.startswith("expires_after") for name in fields):
-                raise unsupported("expires_after")
+            seconds = expiry_of(fields)
             try:
                 file = await self._files.upload(
-                    chunks,
+                    _without_late_expiry(chunks, form, fields),
                     tenant=caller_of(request).tenant,
                     filename=form.filename,
                     purpose=fields["purpose"],
+                    expires_after_seconds=seconds,
                 )
+            except BadRequestError:
+                raise
             except InvalidInputError as error:
                 # As OpenAI answers: a file that is not what it says is a bad request.
                 raise BadRequestError(error.errors, param="file") from error
@@ -81,6 +87,7 @@ class FileRoutes:
             filename=body.filename,
             purpose=body.purpose,
             size_bytes=body.bytes,
+            expires_after_seconds=body.expires_after.seconds if body.expires_after else 0,
         )
         return Upload.of_upload(upload)
 
@@ -109,3 +116,12 @@ class FileRoutes:
             tenant=caller_of(request).tenant, upload_id=request.path_params["upload_id"]
         )
         return Upload.of_upload(upload)
+
+
+async def _without_late_expiry(
+    chunks: AsyncIterator[bytes], form: MultipartUpload, known: Mapping[str, str]
+) -> AsyncIterator[bytes]:
+    """The file's bytes, which end with a refusal where an expiry stands behind them."""
+    async for chunk in chunks:
+        yield chunk
+    refuse_late_expiry({name: it for name, it in form.later_fields.items() if name not in known})
