@@ -1,6 +1,7 @@
 """The audit log records changes over HTTP and gRPC, and other tenants cannot read it."""
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from gateway_support.api_keys import EVERYTHING, issued, with_key
 from gateway_support.grpc_client import CALL_SECONDS, grpc_stub
 from gateway_support.house import BLOCKED, BUILD, House
+from grpc.aio import AioRpcError
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill_gateway.domain.routes import ANSWERING, HANDING_OUT, ROUTES, is_recorded
 from modelmill_testkit.waiting import eventually
@@ -105,6 +107,17 @@ async def test_who_takes_what_was_stored_is_recorded_and_who_lists_it_is_not(hou
     assert [each["route"] for each in found] == ["upload_file", "get_content"]
     assert (found[1]["subject"], found[1]["object_id"]) == ("ada", file["id"])
     assert SECRET not in str(found)
+
+    async with grpc_stub(house, tenant="taking", sub="bob") as stub:
+        for file_id, is_there in ((file["id"], True), ("file-nobody", False)):
+            stream = stub.DownloadFile(
+                pb.DownloadFileRequest(file_id=file_id), timeout=CALL_SECONDS
+            )
+            with nullcontext() if is_there else pytest.raises(AioRpcError):
+                assert SECRET in b"".join([each.chunk async for each in stream]).decode()
+    found = await changes(owner, 3)
+    assert (found[2]["subject"], found[2]["route"]) == ("bob", "get_content")
+    assert found[2]["object_id"] == file["id"]
 
 
 async def test_a_route_that_writes_is_a_change_unless_it_is_named():

@@ -285,21 +285,30 @@ def with_records(handlers: Handlers, changes: RecordChanges) -> Handlers:
     """The handlers; those whose equal routes are recorded record what succeeds."""
     recorded = {route.name for route in ROUTES if is_recorded(route)}
     return {
-        name: _recorded(ROUTE_OF[name], handler, changes) if ROUTE_OF[name] in recorded else handler
+        name: _recorded(name, handler, changes) if ROUTE_OF[name] in recorded else handler
         for name, handler in handlers.items()
     }
 
 
-def _recorded(
-    route: str, handler: Any, changes: RecordChanges
-) -> Callable[[Any, RequestContext], Awaitable[Any]]:
+def _recorded(procedure: str, handler: Any, changes: RecordChanges) -> Handler:
+    route = ROUTE_OF[procedure]
+
     async def answer(request: Any, call: RequestContext) -> Any:
         response = await handler(request, call)
         object_id = _named(request) or _named(response)
         changes.record(route, object_id, call.request_id, call.caller)
         return response
 
-    return answer
+    async def stream(request: Any, call: RequestContext) -> AsyncGenerator[Any, None]:
+        is_told = False
+        async with aclosing(handler(request, call)) as responses:
+            async for response in responses:
+                if not is_told:
+                    changes.record(route, _named(request), call.request_id, call.caller)
+                    is_told = True
+                yield response
+
+    return stream if SERVICE.methods_by_name[procedure].server_streaming else answer
 
 
 def _named(message: Any) -> str:
