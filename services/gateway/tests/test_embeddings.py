@@ -96,7 +96,7 @@ async def test_an_unknown_model_is_not_found(house: House):
     [
         ({"input": []}, "input"),
         ({"input": ""}, "input.0"),
-        ({"input": [[1, 2]]}, "input.0"),
+        ({"input": ["a", [1, 2]]}, "input.1"),
         ({"input": ["a"] * 257}, "input"),
         ({"encoding_format": "int8"}, "encoding_format"),
         ({"dimensions": 8}, "dimensions"),
@@ -106,3 +106,11 @@ async def test_a_wrong_field_is_named(house: House, change: dict[str, Any], para
     answer = await post(house, **change)
 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+@pytest.mark.parametrize("ids", [[17, 4], [[17, 4], [9]]])
+async def test_token_ids_are_refused_with_what_sends_texts(house: House, ids: Any):
+    error = (await post(house, input=ids)).json()["error"]
+
+    assert error["param"] == "input"
+    assert "check_embedding_ctx_length=False" in error["message"]
