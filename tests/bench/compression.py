@@ -13,6 +13,9 @@ tokens/s of the int8 build with N in flight, over the whole model's int8 in the 
 `compression.memory.S`: of the engine's process. `compression.support.S.ENGINE`: largest difference
 of logits that a check found, in parts of their spread; for transformers beside the whole model in
 which the same parts are silent.
+`compression.exit.*`: points lost where each answer leaves at a layer, or at the first confident
+one, by a model that learned to; `compression.exit.speed`: seconds of answers with exits over those
+without, one in flight in torch. See `early_exit_child`.
 
 A cell that is done is kept in build/bench/ until code or a library that makes it changes. About
 four hours on two cores. `--only` does cells of these names, or whose names begin so; `--report`
@@ -41,6 +44,8 @@ from tests.bench.compression_cells import (
     BUILT,
     COMPRESSION_SOURCES,
     DISTILLED,
+    EXIT_LAYERS,
+    EXITS,
     INT8,
     ONNX_BUILT,
     ONNX_INT8,
@@ -49,6 +54,7 @@ from tests.bench.compression_cells import (
     SHAPES,
     STUDENTS,
     SUPPORT_ROWS,
+    TIMED_ROWS,
     WHOLE,
     Student,
     cells,
@@ -95,6 +101,7 @@ class CompressionBench:
             RECOVERED: self._recover,
             BUILT: lambda which: self._build(BUILT, which, INT8, 0),
             ONNX_BUILT: lambda which: self._build(ONNX_BUILT, which, ONNX_INT8, SUPPORT_ROWS),
+            EXITS: self._leave_early,
             "served": self._serve,
         }
         return await steps[kind](which)
@@ -137,6 +144,25 @@ class CompressionBench:
             teacher_folder=model.base,
             teacher_adapter_folder=model.adapter,
         )
+
+    async def _leave_early(self, _which: str) -> dict[str, Any]:
+        folder = self._folder(EXITS, "all")
+        request, result = folder / "request.json", folder / "result.json"
+        amount = QUICK if self._quick else FULL
+        asked = {
+            "model": str(self._model.merged),
+            "dataset": str(self._model.dataset),
+            "choices": self._model.choices,
+            "rows": [amount.train, None, amount.test],
+            "exits": EXIT_LAYERS,
+            "timed": min(TIMED_ROWS, amount.test),
+        }
+        request.write_text(json.dumps(asked), encoding="utf-8")
+        await run_steps(
+            "tests.bench.early_exit_child", (str(request), str(result)), self._cells.say
+        )
+        found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+        return found
 
     async def _build(self, kind: str, name: str, form: str, rows: int) -> dict[str, Any]:
         """A form of what was learned, or of the whole model."""

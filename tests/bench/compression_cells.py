@@ -10,11 +10,15 @@ from tests.bench.kept_cells import Cell
 
 WHOLE, DISTILLED = "whole", "distilled"
 PRUNED, RECOVERED, BUILT, ONNX_BUILT = "pruned", "recovered", "built", "onnx"
+EXITS = "exits"
 INT8, ONNX_INT8 = "openvino-int8", "onnx-int8"
 TRAINER = Path("services/trainer/src")
 RECIPE = Path("libs/recipes/src/modelmill_recipes/recipe.py")
 COMPRESSION_SOURCES = (*SOURCES, TRAINER, RECIPE)
 SUPPORT_ROWS = 64
+EXIT_LAYERS = (10, 15, 20, 25)
+"""Of the 30 of the model."""
+TIMED_ROWS = 200
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def cells() -> list[Cell]:
         Cell("model", 400.0),
         *(Cell(f"{PRUNED}.{shape.name}", 300.0) for shape in SHAPES),
         *(Cell(f"{RECOVERED}.{one.name}", one.seconds) for one in STUDENTS),
+        Cell(EXITS, 900.0),
         *(Cell(f"{BUILT}.{name}", 300.0) for name in BUILDS),
         *(Cell(f"{ONNX_BUILT}.{name}", 120.0) for name in BUILDS),
         *(Cell(f"served.{count}", 240.0) for count in IN_FLIGHT),

@@ -7,6 +7,7 @@ from typing import Any
 from tests.bench.compression_cells import (
     BUILDS,
     BUILT,
+    EXITS,
     INT8,
     ONNX_BUILT,
     PRUNED,
@@ -17,6 +18,7 @@ from tests.bench.compression_cells import (
     Shape,
     Student,
 )
+from tests.bench.early_exit_figures import exit_entries
 from tests.bench.figures import Entry
 from tests.bench.forms_cells import IN_FLIGHT
 from tests.bench.forms_figures import MEGABYTE, paired_ratio
@@ -31,6 +33,7 @@ def entries(results: Results) -> list[Entry]:
     return [
         *(entry for shape in SHAPES for entry in _pruned(shape, results)),
         *(entry for student in STUDENTS for entry in _taught(student, results)),
+        *(exit_entries(results[EXITS]) if EXITS in results else ()),
         *(entry for name in BUILDS for entry in _built(name, results)),
         *(entry for count in IN_FLIGHT for entry in _served(count, results)),
     ]

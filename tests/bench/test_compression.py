@@ -79,3 +79,30 @@ def test_speed_and_memory_are_those_of_the_whole_models_build_in_the_same_rounds
 
     assert abs(found["compression.speed.width.1"].ratio - 1.3) < 1e-9
     assert found["compression.memory.width"].ratio == 0.75
+
+
+def test_answers_that_leave_early_are_held_to_the_model_as_it_was() -> None:
+    right, wrong = [True] * 90 + [False] * 10, [True] * 60 + [False] * 40
+    found = by_id(
+        {
+            "exits": {
+                "layers": [10, 30],
+                "untrained": [[False] * 100, right],
+                "trained": [wrong, right],
+                "confidence": 0.9,
+                "left": [10] * 60 + [30] * 40,
+                "same": 2,
+                "train_seconds": 60.0,
+                "seconds": {"adaptive": [1.0, 1.0, 1.0], "whole": [2.0, 2.0, 2.0]},
+            }
+        }
+    )
+
+    lost = found["compression.exit.10"]
+    assert round(lost.value) == 30
+    assert "0.0 % before it learned to" in lost.note
+    assert found["compression.exit.whole"].value == 0
+    assert found["compression.exit.adaptive"].value == 0
+    assert "60 % at 10, 40 % at 30" in found["compression.exit.adaptive"].note
+    assert found["compression.exit.speed"].ratio == 2
+    assert "18.0 of 30 layers" in found["compression.exit.speed"].note
