@@ -2,17 +2,18 @@
 
     BENCH_DATA=FOLDER python -m tests.bench.lookup [--only GROUP ...] [--keep]
 
-SmolLM2-135M-Instruct's int8 build in the engine's own runner, opened twice: once with drafts.
+SmolLM2-135M-Instruct's int8 build in the engine's own runner, opened with drafts and without.
 Prompts, of WordNet's glosses: `copy` asks to repeat a list, `chat` asks about passages that are
 given, `prose` asks for a story. Nobody's real chats are at hand.
 
-`lookup.speed.KIND.N`: tokens/s of N greedy requests that are begun together, with drafts over
-without, by turns; the interval resamples rounds. Beside others nobody drafts, so the goal there is
-that it costs nothing. `lookup.accepted.KIND`: share of an answer's tokens that were drafted, of a
-request alone. `lookup.same.PRECISION`: prompts with the same answer with and without drafts, in
-float32 (`exact`, where the goal is all) and as engines compute by default. `lookup.memory`: MB
-that a side adds to a process, having answered, with drafts over without. `--keep` writes
-deploy/bench/compression.json.
+`lookup.speed.KIND.N`: tokens/s of N greedy requests that are begun together, as an engine serves
+them over without drafts, by turns; the interval resamples rounds. Beside others nobody drafts, and
+alone only if that was faster of late, so the goal is that it costs nothing; `mixed` asks one kind
+after the other. `lookup.always.KIND`: the same where each request alone drafts;
+`lookup.accepted.KIND`: share of its answers' tokens that were drafted. `lookup.same.PRECISION`:
+prompts with the same answer without drafts and with each request drafting, in float32 (`exact`,
+where the goal is all) and as engines compute by default. `lookup.memory`: MB that a side adds to a
+process, having answered, with drafts over without. `--keep` writes deploy/bench/compression.json.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from typing import Any
 
 from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
 from modelmill_inference.children.openvino import OpenVinoRunner
+from modelmill_inference.children.openvino_lookup import DraftChoice
 from modelmill_inference.domain.generation import GenerationRequest
 from modelmill_optimizer_builder.domain.prompt_lookup import (
     LookupRound,
@@ -50,8 +52,11 @@ KINDS = {
     "chat": "Passages:\n{list}\n\nSummarise the passages in their own words.",
     "prose": "Write a short story about this: {one}",
 }
-IN_FLIGHT = {1: 16, 8: 6, 32: 4}
+MIXED = "mixed"
+IN_FLIGHT = {1: 48, 8: 6, 32: 4}
 """Rounds by the requests in flight."""
+ALWAYS = 16
+"""Rounds in which each request drafts."""
 GLOSSES, NEW_TOKENS = 8, 64
 SAME_PROMPTS, SAME_TOKENS = 500, 32
 COSTS_NOTHING = 0.95
@@ -72,12 +77,22 @@ class Ran:
         return sum(map(len, self.tokens.values())) / self.seconds
 
 
+class EachDrafts(DraftChoice):
+    """Whatever it costs."""
+
+    def drafts(self) -> bool:
+        """Always."""
+        return True
+
+
 class Side:
     """The build in a runner, with drafts or without."""
 
-    def __init__(self, folder: Path, properties: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, properties: dict[str, str], choice: DraftChoice | None = None
+    ) -> None:
         load = PipelineOptions(properties=properties).load_message()
-        self._runner = OpenVinoRunner(load | {"folder": str(folder)})
+        self._runner = OpenVinoRunner(load | {"folder": str(folder)}, choice)
         self._numbers = count(1)
 
     def answer(self, prompts: Sequence[list[int]], new_tokens: int) -> Ran:
@@ -120,8 +135,9 @@ class LookupBench:
         self._console.print(what)
 
     def sides(self, properties: dict[str, str] | None = None) -> tuple[Side, Side]:
-        """Without drafts, and with them."""
-        return Side(self._plain, properties or {}), Side(self._drafting, properties or {})
+        """Without drafts, and with each request drafting."""
+        said = properties or {}
+        return Side(self._plain, said), Side(self._drafting, said, EachDrafts())
 
     def prompts(self, kind: str, seed: int) -> Iterator[list[int]]:
         """Without end, each another one."""
@@ -133,21 +149,31 @@ class LookupBench:
 
     def speed(self) -> list[Entry]:
         """Of each kind of prompt, with so many in flight."""
-        plain, drafting = self.sides()
+        plain, always = self.sides()
         lines = []
-        for kind in KINDS:
+        for kind in (*KINDS, MIXED):
+            served = Side(self._drafting, {})
             for in_flight, rounds in IN_FLIGHT.items():
+                if kind == MIXED and in_flight > 1:
+                    continue
                 self.say(f"{kind}, {in_flight} in flight")
-                prompts = self.prompts(kind, in_flight)
-                asked = [[next(prompts) for _ in range(in_flight)] for _ in range(rounds + 1)]
-                turns = [
-                    (plain.answer(each, NEW_TOKENS), drafting.answer(each, NEW_TOKENS))
-                    for each in asked
-                ][1:]
-                lines.append(_speed(kind, in_flight, turns))
-                if in_flight == 1:
+                asked = self.asked(kind, in_flight, rounds)
+                turns = _turns([plain, served], asked)
+                lines.append(_speed(f"lookup.speed.{kind}.{in_flight}", turns, goal=COSTS_NOTHING))
+                if in_flight == 1 and kind != MIXED:
+                    turns = _turns([plain, always], asked[: ALWAYS + 1])
+                    lines.append(_speed(f"lookup.always.{kind}", turns))
                     lines.append(_accepted(kind, [turn[1] for turn in turns]))
         return lines
+
+    def asked(self, kind: str, in_flight: int, rounds: int) -> list[list[list[int]]]:
+        """Prompts of each round, of which the first is a warm-up."""
+        kinds = [*KINDS] if kind == MIXED else [kind]
+        prompts = [self.prompts(each, in_flight) for each in kinds]
+        return [
+            [next(prompts[number % len(prompts)]) for _ in range(in_flight)]
+            for number in range(rounds + 1)
+        ]
 
     def same(self) -> list[Entry]:
         """Answers with drafts beside those without."""
@@ -194,20 +220,25 @@ class LookupBench:
         ]
 
 
-def _speed(kind: str, in_flight: int, turns: Sequence[tuple[Ran, Ran]]) -> Entry:
+def _turns(sides: Sequence[Side], asked: Sequence[Sequence[list[int]]]) -> list[list[Ran]]:
+    """What each side made of each round's prompts, one side after the other."""
+    return [[side.answer(each, NEW_TOKENS) for side in sides] for each in asked][1:]
+
+
+def _speed(name: str, turns: Sequence[Sequence[Ran]], goal: float | None = None) -> Entry:
     trial = LookupTrial([LookupRound(without.rate, drafting.rate) for without, drafting in turns])
-    gain, alone = trial.speedup, in_flight == 1
-    rate = sum(turn[1].rate for turn in turns) / len(turns)
+    gain = trial.speedup
+    drafted = sum(turn[1].accepted > 0 for turn in turns)
     return Entry(
-        id=f"lookup.speed.{kind}.{in_flight}",
-        value=rate,
+        id=name,
+        value=sum(turn[1].rate for turn in turns) / len(turns),
         unit="tokens/s",
         against="the same without drafts",
         ratio=gain.value,
-        goal="" if alone else f"ratio >= {COSTS_NOTHING:g}",
-        met=None if alone else gain.value >= COSTS_NOTHING,
+        goal="" if goal is None else f"ratio >= {goal:g}",
+        met=None if goal is None else gain.value >= goal,
         ci95=(gain.low, gain.high),
-        note="" if alone else f"{sum(turn[1].accepted for turn in turns)} tokens were drafted",
+        note=f"{drafted} of {len(turns)} rounds drafted",
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from modelmill_inference.adapters.openvino import EXACT, PipelineOptions
 from modelmill_inference.children.openvino import OpenVinoRunner
-from modelmill_inference.children.openvino_lookup import PromptLookup
+from modelmill_inference.children.openvino_lookup import TRIED_EVERY, DraftChoice, PromptLookup
 from modelmill_inference.domain.generation import GenerationRequest
 
 ENDS = 2
@@ -22,10 +22,17 @@ ASKED = GenerationRequest(tuple(range(20, 60)) * 3, max_new_tokens=48)
 Add = dict[str, Any]
 
 
+class EachDrafts(DraftChoice):
+    """Whatever was faster: of so small a model that is chance."""
+
+    def drafts(self) -> bool:
+        return True
+
+
 def opened(folder: Path, **options: Any) -> OpenVinoRunner:
     one_thread = EXACT | {"INFERENCE_NUM_THREADS": "1"}
     load = PipelineOptions(properties=one_thread, **options).load_message()
-    return OpenVinoRunner(load | {"folder": str(folder)})
+    return OpenVinoRunner(load | {"folder": str(folder)}, choice=EachDrafts())
 
 
 def add(number: int, request: GenerationRequest = ASKED) -> Add:
@@ -203,3 +210,75 @@ def test_a_build_says_whether_it_drafts(tmp_path: Path) -> None:
     assert PromptLookup.of(
         says(tmp_path, prompt_lookup_num_tokens=1, max_matching_ngram_size=2)
     ) == PromptLookup(1, 2)
+
+
+class Requests:
+    """Requests that run alone, of which a token takes so long."""
+
+    def __init__(self) -> None:
+        self._choice = DraftChoice()
+
+    def ask(self, count: int, *, drafted: float, plain: float, tokens: int = 20) -> list[bool]:
+        """Whether each drafts.
+
+        Args:
+            drafted: Seconds of a token with drafts.
+            plain: Without.
+        """
+        chosen = []
+        for _ in range(count):
+            drafts = self._choice.drafts()
+            seconds = tokens * (drafted if drafts else plain)
+            self._choice.note(drafts=drafts, tokens=tokens, seconds=seconds)
+            chosen.append(drafts)
+        return chosen
+
+
+@pytest.mark.parametrize("saves", [True, False])
+def test_requests_go_the_faster_way_but_for_one_of_many(saves: bool) -> None:
+    chosen = Requests().ask(
+        2 + 10 * TRIED_EVERY, drafted=1 if saves else 2, plain=2 if saves else 1
+    )
+
+    assert chosen[:2] == [True, False]
+    assert chosen[2:].count(not saves) == 10
+
+
+def test_other_texts_change_the_way_within_a_few_trials() -> None:
+    requests = Requests()
+    requests.ask(100, drafted=2, plain=1)
+
+    assert not any(requests.ask(TRIED_EVERY - 1, drafted=2, plain=1)[:5])
+    requests.ask(8 * TRIED_EVERY, drafted=0.5, plain=1)
+    assert requests.ask(TRIED_EVERY, drafted=0.5, plain=1).count(True) == TRIED_EVERY - 1
+
+
+def test_answers_of_one_step_say_nothing_of_the_pace() -> None:
+    assert all(Requests().ask(50, drafted=9, plain=1, tokens=0))
+
+
+@pytest.mark.heavy
+def test_a_version_that_drafts_measures_both_ways(
+    lookup_folder: Path, numbers: Iterator[int]
+) -> None:
+    class Noted(DraftChoice):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens: dict[bool, int] = {}
+
+        def note(self, *, drafts: bool, tokens: int, seconds: float) -> None:
+            super().note(drafts=drafts, tokens=tokens, seconds=seconds)
+            self.tokens[drafts] = tokens
+            assert seconds > 0
+
+    choice = Noted()
+    load = PipelineOptions(properties=EXACT).load_message() | {"folder": str(lookup_folder)}
+    runner = OpenVinoRunner(load, choice)
+    drafted, plain = Ran(runner, add(next(numbers))), Ran(runner, add(next(numbers)))
+
+    assert drafted.accepted > plain.accepted == 0
+    assert [*drafted.tokens.values()] == [*plain.tokens.values()]
+    assert choice.tokens == {True: ASKED.max_new_tokens - 1, False: ASKED.max_new_tokens - 1}
+    choice.tokens.clear()
+    Ran(runner, add(next(numbers)), add(next(numbers)))
+    assert not choice.tokens

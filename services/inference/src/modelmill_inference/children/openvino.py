@@ -2,6 +2,7 @@
 
 from collections import deque
 from pathlib import Path
+from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 import openvino_genai as genai
@@ -15,7 +16,12 @@ from modelmill_inference.children.openvino_cache import (
     scoped_prompt,
 )
 from modelmill_inference.children.openvino_graph import check_fits, vocabulary_of
-from modelmill_inference.children.openvino_lookup import PROPERTY, PromptLookup, can_draft
+from modelmill_inference.children.openvino_lookup import (
+    PROPERTY,
+    DraftChoice,
+    PromptLookup,
+    can_draft,
+)
 from modelmill_inference.children.openvino_reading import Reader
 from modelmill_inference.children.runner import Slices, TokenUpdate, serve
 
@@ -126,9 +132,15 @@ def generation_config(add: dict[str, Any]) -> genai.GenerationConfig:
 
 
 class OpenVinoRunner:
-    """`runner.Runner` on a continuous-batching pipeline."""
+    """`runner.Runner` on a continuous-batching pipeline.
 
-    def __init__(self, load: dict[str, Any]) -> None:
+    Args:
+        load: Load message of `adapters.openvino`.
+        choice: Of a version that looks prompts up.
+    """
+
+    def __init__(self, load: dict[str, Any], choice: DraftChoice | None = None) -> None:
+        self._choice = choice or DraftChoice()
         self._pipeline = open_pipeline(load)
         has_cache: bool = load["prefix_cache"]
         if has_cache and not keeps_scopes_apart(self._pipeline):
@@ -159,13 +171,14 @@ class OpenVinoRunner:
 
     def _begin(self, add: dict[str, Any]) -> None:
         self._penalty_queue.begin(add)
-        self._end_drafts()
+        self._end_solitude()
         # A constrained answer that reaches its limit is completed by a second request.
         computed = self._unfinished.take(add["tenant"], add["prompt"]) if add["grammar"] else []
         prompt = scoped_prompt(add, computed)
-        drafts = self._alone is not None and not self._live and can_draft(add)
+        is_alone = self._alone is not None and not self._live and can_draft(add)
+        drafts = is_alone and self._choice.drafts()
         handle = self._draft(add, prompt) if drafts else self._join_batch(add, prompt)
-        self._live[add["id"]] = _Live(handle, add, prompt, drafts=drafts)
+        self._live[add["id"]] = _Live(handle, add, prompt, is_alone=is_alone, drafts=drafts)
 
     def _join_batch(self, add: dict[str, Any], prompt: list[int]) -> Any:
         return self._pipeline.add_request(add["id"], Tensor([prompt]), generation_config(add))
@@ -175,15 +188,17 @@ class OpenVinoRunner:
         config = lookup.configure(generation_config(add))
         return pipeline.add_request(add["id"], Tensor([prompt]), config)
 
-    def _end_drafts(self) -> None:
+    def _end_solitude(self) -> None:
         """Have a request that drafts go on in the batch, which computes its text so far anew.
 
         Beside others it would hold them up: each step would be two, one of each pipeline.
         """
-        for live in [each for each in self._live.values() if each.drafts]:
-            rest = live.rest()
-            live.handle.cancel()
-            live.go_on(self._join_batch(rest, scoped_prompt(rest)))
+        for live in self._live.values():
+            live.is_alone = False
+            if live.drafts:
+                rest = live.rest()
+                live.handle.cancel()
+                live.go_on(self._join_batch(rest, scoped_prompt(rest)))
 
     def _check(self, add: dict[str, Any]) -> None:
         """Reject requests that the pipeline would accept, but that would fail the whole batch."""
@@ -211,6 +226,8 @@ class OpenVinoRunner:
             if update.tokens or update.end:
                 updates.append(update)
             if update.end:
+                if live.is_alone:
+                    self._choice.note(drafts=live.drafts, **live.pace())
                 del self._live[number]
                 self._penalty_queue.leave(number)
             if update.end == "length" and live.is_held:
@@ -246,13 +263,15 @@ class _Live:
     """A running request.
 
     Args:
+        is_alone: whether it may draft, and no other came yet.
         drafts: whether it drafts by prompt lookup.
     """
 
     def __init__(
-        self, handle: Any, add: dict[str, Any], prompt: list[int], *, drafts: bool
+        self, handle: Any, add: dict[str, Any], prompt: list[int], *, is_alone: bool, drafts: bool
     ) -> None:
         self.handle = handle
+        self.is_alone = is_alone
         self.drafts = drafts
         self.tenant: str = add["tenant"]
         self.prompt = prompt
@@ -260,6 +279,8 @@ class _Live:
         self.tokens: list[int] = []
         """Tokens of the answer so far."""
         self.is_held = bool(add["grammar"])
+        self._first: tuple[int, float] | None = None
+        """How many tokens came first, and when."""
         self._add = add
         self._wants_logprobs = add["logprobs"] is not None
 
@@ -272,6 +293,11 @@ class _Live:
     def go_on(self, handle: Any) -> None:
         """Read on from another request, without drafts."""
         self.handle, self.drafts = handle, False
+
+    def pace(self) -> dict[str, Any]:
+        """Tokens behind the first ones, and the seconds that they took."""
+        tokens, since = self._first or (0, 0.0)
+        return {"tokens": len(self.tokens) - tokens, "seconds": perf_counter() - since}
 
     def read(self, number: int) -> TokenUpdate:
         """New tokens, and how the answer ended, if it did."""
@@ -286,6 +312,8 @@ class _Live:
                     chosen += [[logprob, []] for logprob in output.generated_log_probs]
                 reason = output.finish_reason
         self.tokens += tokens
+        if tokens and self._first is None:
+            self._first = len(tokens), perf_counter()
         # A step that accepts no draft has one token.
         accepted = max(0, len(tokens) - 1) if self.drafts else 0
         end = _end(status, reason)

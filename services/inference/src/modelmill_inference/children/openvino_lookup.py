@@ -4,7 +4,8 @@ What followed the last tokens where they stood before is the draft, and one pass
 accepts what it would have said itself. GenAI 2026.4.1 has it as a property of a pipeline, which
 then drafts for every request: hence a second pipeline beside that of the batch, for requests that
 it answers exactly and that have the machine for themselves. Beside others, a pass is better filled
-with their tokens than with drafts.
+with their tokens than with drafts. Where answers copy little, drafts cost more than they save:
+`DraftChoice` then has most requests go without.
 """
 
 import json
@@ -20,6 +21,10 @@ PROPERTY = {"prompt_lookup": True}
 MOST_DRAFTED, MOST_MATCHED = 16, 8
 MATCHED = 3
 """Tokens that must have stood there before, at most; fewer are tried when so many did not."""
+TRIED_EVERY = 16
+"""Of so many requests one goes the slower way, so that it is known when it no longer is."""
+REMEMBERED = 0.9
+"""What each answer leaves of the weight of those before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,47 @@ class PromptLookup:
 def _check(name: str, value: Any, most: int) -> None:
     if type(value) is not int or not 1 <= value <= most:
         raise ValueError(f"{GENERATION_CONFIG}: {name} must be 1 to {most}, and is {value!r}")
+
+
+@dataclass(slots=True)
+class _Pace:
+    """Tokens and seconds of answers, of which later ones weigh more."""
+
+    tokens: float = 0.0
+    seconds: float = 0.0
+
+    def add(self, tokens: int, seconds: float) -> None:
+        self.tokens = self.tokens * REMEMBERED + tokens
+        self.seconds = self.seconds * REMEMBERED + seconds
+
+    @property
+    def rate(self) -> float:
+        return self.tokens / self.seconds
+
+
+class DraftChoice:
+    """Chooses whether the next request drafts: as those did that were answered faster of late.
+
+    What is asked is not what a build was measured on. Until both ways are known, the first requests
+    draft and the next do not.
+    """
+
+    def __init__(self) -> None:
+        self._paces: dict[bool, _Pace] = {}
+        self._chosen = 0
+
+    def drafts(self) -> bool:
+        """Choose for a request that runs alone."""
+        self._chosen += 1
+        if len(self._paces) < 2:
+            return True not in self._paces
+        is_faster = self._paces[True].rate >= self._paces[False].rate
+        return is_faster != (self._chosen % TRIED_EVERY == 0)
+
+    def note(self, *, drafts: bool, tokens: int, seconds: float) -> None:
+        """Take in an answer that ran alone: tokens behind its first ones, and their time."""
+        if tokens > 0 and seconds > 0:
+            self._paces.setdefault(drafts, _Pace()).add(tokens, seconds)
 
 
 def can_draft(add: Mapping[str, Any]) -> bool:
