@@ -174,12 +174,14 @@ def time_rows(
     return found
 
 
-def read_rows(file: Path, choices: Sequence[str], tokenizer: ChatTokenizer) -> list[Row]:
-    """Prompts and answers as token ids, with the answer's place among the choices."""
-    return list(_rows(file, choices, tokenizer))
+def _splits(request: Mapping[str, Any], tokenizer: ChatTokenizer) -> Iterator[list[Row]]:
+    for split, most in zip(("train", "valid", "test"), request["rows"], strict=True):
+        file = Path(request["dataset"]) / f"{split}.jsonl"
+        yield list(_rows(file, request["choices"], tokenizer))[:most]
 
 
 def _rows(file: Path, choices: Sequence[str], tokenizer: ChatTokenizer) -> Iterator[Row]:
+    """Prompts and answers as token ids, with the answer's place among the choices."""
     for line in file.read_text(encoding="utf-8").splitlines():
         *turns, last = json.loads(line)["messages"]
         yield {
@@ -216,10 +218,7 @@ def run(request: Mapping[str, Any], say: Say) -> dict[str, Any]:
     firsts = [tokenizer.encode_answer(choice)[0] for choice in choices]
     if len(set(firsts)) < len(firsts):
         raise SystemExit("choices begin alike: the first token does not decide")
-    train, valid, test = (
-        read_rows(Path(request["dataset"]) / f"{split}.jsonl", choices, tokenizer)[:most]
-        for split, most in zip(("train", "valid", "test"), request["rows"], strict=True)
-    )
+    train, valid, test = _splits(request, tokenizer)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     last = int(model.config.num_hidden_layers)
     exits, whole = Exits(model, [*request["exits"], last], firsts), Exits(model, [last], firsts)
