@@ -11,6 +11,7 @@ import pytest_asyncio
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 from modelmill.inference.v1 import inference_service_pb2 as pb
+from modelmill_inference.children.openvino_lookup import TRIED_EVERY
 from modelmill_registry.store import FolderStore
 from modelmill_service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from modelmill_testkit.processes import children_that_run
@@ -116,11 +117,14 @@ async def test_usage_and_figures_say_how_many_tokens_were_drafted(
     version = await service.served(digest)
     labels = {"version": version}
 
-    answers = [await service.answer(version, text=f"{n} and on " * 20) for n in range(4)]
+    # Where drafts are slower only some requests draft, and not every answer repeats itself.
+    accepted: list[int] = []
+    while not any(accepted) and len(accepted) < 4 * TRIED_EVERY:
+        answer = await service.answer(version, text=f"{len(accepted)} and on " * 20)
+        accepted.append(answer.end.usage.accepted_prediction_tokens)
     drawn = await service.answer(version, text="and on " * 20, temperature=1.0, seed=1)
 
-    accepted = [answer.end.usage.accepted_prediction_tokens for answer in answers]
-    assert sum(accepted) > 0
+    assert any(accepted)
     assert drawn.end.usage.accepted_prediction_tokens == 0
     counted = REGISTRY.get_sample_value("modelmill_accepted_draft_tokens_total", labels)
     assert counted == sum(accepted)
