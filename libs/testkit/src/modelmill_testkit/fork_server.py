@@ -94,8 +94,12 @@ def _leave_to_asker(link: socket.socket, start: Start) -> bool:
         # Only now, when it has its parent.
         link.send(b"forked")
         return False
+    parent = os.getpid()
     copy = os.fork()
     if copy == 0:
+        # What runs here may look for its parent, who has yet to end.
+        while os.getppid() == parent:
+            os.sched_yield()
         return True
     if start.leads_group:
         os.setpgid(copy, copy)
