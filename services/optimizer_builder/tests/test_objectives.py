@@ -112,6 +112,16 @@ def test_an_interval_holds_the_value_of_every_repeat() -> None:
     assert figures["first_token_ms"].low <= 10 < 10.5 <= figures["first_token_ms"].high
 
 
+def test_the_interval_of_a_latency_holds_that_of_a_request_alone_which_is_longer() -> None:
+    rounds = repeat_of(100).rounds
+
+    slow = figures_of([LoadRepeat(rounds, (150.0,), 50.0)], LOAD, size_mb=1, price_per_hour=None)
+    quick = figures_of([LoadRepeat(rounds, (50.0,), 50.0)], LOAD, size_mb=1, price_per_hour=None)
+
+    assert slow["p95_ms"].high == 150
+    assert quick["p95_ms"].low >= 100
+
+
 def test_a_thousand_requests_cost_what_the_machine_costs_meanwhile() -> None:
     assert cost_per_1k_requests(3.6, requests_per_second=10) == pytest.approx(0.1)
 
@@ -192,6 +202,7 @@ def test_a_contradiction_that_decides_is_anomalous_and_one_that_does_not_is_none
     assert decide([source, far], objective, 0.02, {}).word == "not_met"
     met = point_of("openvino-int8", size_mb=40)
     assert decide([source, near, met], objective, 0.02, {}).word == "met"
+    assert decide([source, near], MeasuredObjective("size_mb", 90), 0.02, {}).word == "met"
 
 
 def test_candidates_are_forms_that_a_service_here_runs_of_that_model_on_that_machine() -> None:

@@ -30,8 +30,7 @@ def meeting(
     able = [
         point
         for point in points
-        if objective.name not in point.contradictory
-        and objective.is_met_by(point.figures[objective.name])
+        if objective.is_met_by(point.figures[objective.name])
         and not point.loses_too_much(most_lost)
     ]
     return min(able, key=lambda it: (max(0.0, it.quality_lost), _far(it, objective)), default=None)
@@ -64,7 +63,7 @@ def decide(
 def _may_meet(point: Point, objective: MeasuredObjective) -> bool:
     """Whether contradictory measurements leave it open that the objective is met."""
     is_contradictory = objective.name in point.contradictory
-    return is_contradictory and objective.is_met_by(point.figures[objective.name]) is not False
+    return is_contradictory and objective.is_met_by(point.figures[objective.name]) is None
 
 
 def _why_not(
