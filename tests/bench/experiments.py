@@ -29,8 +29,8 @@ from random import Random
 from statistics import median
 from typing import NamedTuple
 
-from modelmill_experiments.experiment import Decision, Experiment, Unit, Verdict
 from modelmill_experiments.plan import BASE, Plan
+from modelmill_experiments.sequential_test import Decision, SequentialTest, Unit, Verdict
 
 from tests.bench.figures import Entry
 from tests.bench.kept_entries import run_groups
@@ -61,7 +61,7 @@ class EvenRun(NamedTuple):
 
 def decided(plan: Plan, keys: Sequence[Unit] | None, arms: Arms, seed: int) -> Decision:
     """The last decision of an experiment that runs to its end."""
-    experiment = Experiment(plan)
+    experiment = SequentialTest(plan)
     source = iter(keys) if keys is not None else arms.keys(seed)
     while not experiment.ended:
         experiment.apply(next(source))
@@ -231,7 +231,7 @@ def watch_run(regression: str, seed: int) -> Decision:
         horizon=WATCH_KEYS,
         may_promote=False,
     )
-    experiment = Experiment(plan)
+    experiment = SequentialTest(plan)
     while not experiment.ended:
         is_new = draw.random() >= HOLDBACK
         leaning = draw.random() < LEANING
@@ -273,7 +273,7 @@ def kayenta_run(seed: int) -> Decision:
     """A canary of which 70 % of the answers take 100 times as long (spinnaker 6278)."""
     draw = Random(seed)
     plan = Plan({BASE: 0.5, NEW: 0.5}, "satisfaction", ("total_seconds",), alpha=ALPHA)
-    experiment = Experiment(plan)
+    experiment = SequentialTest(plan)
     while not experiment.ended:
         is_new = draw.random() < 0.5
         seconds = draw.lognormvariate(0.0, 0.3) * (100 if is_new and draw.random() < 0.7 else 1)

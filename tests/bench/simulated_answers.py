@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from modelmill_experiments.experiment import Unit
 from modelmill_experiments.plan import BASE
+from modelmill_experiments.sequential_test import Unit
 
 NEW = "new"
 SWING, PERIOD = 0.1, 700

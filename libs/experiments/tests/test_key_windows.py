@@ -1,7 +1,7 @@
 """A key counts once, with what is said of it within its window."""
 
-from modelmill_experiments.experiment import Unit
 from modelmill_experiments.key_windows import MOST_ANSWERS, KeyWindows
+from modelmill_experiments.sequential_test import Unit
 
 ANNA, BEN = b"anna", b"ben"
 FAST = {"total_seconds": 1.0}

@@ -2,8 +2,8 @@
 
 import random
 
-from modelmill_experiments.experiment import RATIO_ALPHA
 from modelmill_experiments.sample_ratio import SampleRatio
+from modelmill_experiments.sequential_test import RATIO_ALPHA
 
 
 def test_a_healthy_draw_is_hardly_ever_stopped() -> None:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from modelmill_experiments.experiment import Unit
+from modelmill_experiments.sequential_test import Unit
 
 KeyDigest = bytes
 """Of a sticky key; the key itself is not kept."""
@@ -65,13 +65,19 @@ class KeyWindows:
         self._of_request[request_id] = key
         _add(found, values)
 
-    def feedback(self, request_id: str, values: Mapping[str, float]) -> None:
-        """Count what was said of an answer, the first time that something is."""
+    def feedback(self, request_id: str, values: Mapping[str, float]) -> bool:
+        """Count what was said of an answer, the first time that something is.
+
+        Returns:
+            Whether the answer is one that counts.
+        """
         key = self._of_request.get(request_id)
-        if key is None or self._open[key].requests[request_id]:
-            return
-        self._open[key].requests[request_id] += 1
-        _add(self._open[key], values)
+        if key is None:
+            return False
+        if not self._open[key].requests[request_id]:
+            self._open[key].requests[request_id] += 1
+            _add(self._open[key], values)
+        return True
 
     def closing(self, now: float) -> Iterator[tuple[KeyDigest, Unit]]:
         """Keys whose window has passed, in the order in which it did; each is given once."""

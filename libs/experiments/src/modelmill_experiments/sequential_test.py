@@ -84,8 +84,8 @@ class _Watch:
         self.harmful.observe(-gain - self._harm)
 
 
-class Experiment:
-    """State of an experiment; `apply` units in the order in which they close.
+class SequentialTest:
+    """State of an experiment in one phase; `apply` units in the order in which they close.
 
     Args:
         plan: What is compared.
@@ -103,6 +103,8 @@ class Experiment:
             for name in plan.candidates
         }
         """By candidate that is still compared, by metric."""
+        self.measured = dict(self.watches)
+        """Of every candidate, also of one that was rolled back: as it was then."""
         self.keys = 0
         self.decisions: list[Decision] = []
         self.ended = False

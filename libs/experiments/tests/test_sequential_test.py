@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from modelmill_experiments.experiment import Decision, Experiment, Unit, Verdict
 from modelmill_experiments.metrics import CALIBRATED_BY
 from modelmill_experiments.plan import Plan, PlanError
+from modelmill_experiments.sequential_test import Decision, SequentialTest, Unit, Verdict
 
 EVEN = {"base": 0.5, "new": 0.5}
 Answers = Callable[[random.Random, bool], dict[str, list[float]]]
@@ -22,7 +22,7 @@ def keys(answers: Answers, share: float = 0.5, seed: int = 1) -> Iterator[Unit]:
 
 def decided(plan: Plan, answers: Answers, seed: int = 1) -> list[Decision]:
     """All decisions of an experiment that runs to its end."""
-    experiment = Experiment(plan)
+    experiment = SequentialTest(plan)
     source = keys(answers, plan.shares["new"], seed)
     while not experiment.ended:
         experiment.apply(next(source))
@@ -53,6 +53,16 @@ def test_a_candidate_that_is_no_better_reaches_the_horizon() -> None:
 def test_a_worse_candidate_is_rolled_back() -> None:
     [decision] = decided(Plan(EVEN, "satisfaction"), pleased(0.8, 0.5))
     assert (decision.verdict, decision.metric) == (Verdict.ROLL_BACK, "satisfaction")
+
+
+def test_what_was_measured_of_a_candidate_stays_when_it_is_rolled_back() -> None:
+    experiment, source = SequentialTest(Plan(EVEN, "satisfaction")), keys(pleased(0.8, 0.5))
+    while not experiment.ended:
+        experiment.apply(next(source))
+    assert not experiment.watches
+    assert experiment.measured["new"]["satisfaction"].harmful.largest == (
+        experiment.decisions[0].evidence
+    )
 
 
 def test_a_candidate_that_fails_is_rolled_back_whatever_else_is_said() -> None:
@@ -101,7 +111,7 @@ def test_a_lower_metric_that_is_primary_wins_by_being_lower() -> None:
 def test_one_of_several_candidates_is_promoted_and_the_worst_goes() -> None:
     chances = {"base": 0.6, "good": 0.75, "bad": 0.2}
     plan = Plan({"base": 0.4, "good": 0.3, "bad": 0.3}, "satisfaction")
-    experiment, draw = Experiment(plan), random.Random(3)
+    experiment, draw = SequentialTest(plan), random.Random(3)
     while not experiment.ended:
         [arm] = draw.choices(list(plan.shares), list(plan.shares.values()))
         said = [float(draw.random() < chances[arm])]
@@ -119,7 +129,7 @@ def test_a_watched_version_is_never_promoted_and_rolled_back_when_it_turns_bad()
 
 
 def test_keys_that_do_not_fall_as_the_shares_say_stop_it() -> None:
-    experiment = Experiment(Plan(EVEN, "satisfaction"))
+    experiment = SequentialTest(Plan(EVEN, "satisfaction"))
     source = keys(pleased(0.5, 0.9), share=0.7)
     while not experiment.ended:
         experiment.apply(next(source))
@@ -128,7 +138,7 @@ def test_keys_that_do_not_fall_as_the_shares_say_stop_it() -> None:
 
 def test_nothing_is_decided_after_the_end() -> None:
     plan = Plan(EVEN, "satisfaction", horizon=10)
-    experiment, source = Experiment(plan), keys(pleased(0.5, 0.5))
+    experiment, source = SequentialTest(plan), keys(pleased(0.5, 0.5))
     for _ in range(50):
         experiment.apply(next(source))
     assert [each.keys for each in experiment.decisions] == [10]
