@@ -1,7 +1,7 @@
 """Records by key: one subject each, whose last message is the record, or whose newest are kept."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
@@ -26,10 +26,20 @@ class KeyedStore(ReadModel, Generic[Record]):
         key: The field that holds the key.
         noun: What one is called.
         listed_at: The route that lists them.
+        beside: Other subjects of the same stream that are followed, too; a subclass applies them.
     """
 
-    def __init__(self, bus: Bus, family: str, *, key: str, noun: str, listed_at: str) -> None:
-        super().__init__(bus, (f"{family}.*",))
+    def __init__(
+        self,
+        bus: Bus,
+        family: str,
+        *,
+        key: str,
+        noun: str,
+        listed_at: str,
+        beside: Sequence[str] = (),
+    ) -> None:
+        super().__init__(bus, (f"{family}.*", *beside))
         self._family = family
         self._key = key
         self._noun = noun

@@ -92,12 +92,17 @@ class ReadModel(ABC):
         bus: Where the messages come from.
         subjects: Filters of one stream.
         on_demand: Read only once somebody catches up: for what is long and seldom asked for.
+        after: Sequence behind which it reads.
     """
 
-    def __init__(self, bus: Bus, subjects: Sequence[str], *, on_demand: bool = False) -> None:
+    def __init__(
+        self, bus: Bus, subjects: Sequence[str], *, on_demand: bool = False, after: int = 0
+    ) -> None:
         self._bus = bus
         self._subjects = tuple(subjects)
+        self._after = after
         self._read = Watermark()
+        self._read.move(after)
         self._is_wanted = asyncio.Event()
         if not on_demand:
             self._is_wanted.set()
@@ -107,7 +112,8 @@ class ReadModel(ABC):
     async def run(self) -> None:
         """Follow for ever; run it as a task of its own and end it by cancelling."""
         await self._is_wanted.wait()
-        async for stored in self._bus.follow(self._subjects, on_current=self.ready.set):
+        follow = self._bus.follow
+        async for stored in follow(self._subjects, after=self._after, on_current=self.ready.set):
             if (applied := self._apply(stored)) is not None:
                 await applied
             self._read.move(stored.sequence)

@@ -58,6 +58,10 @@ class AliasBook(ReadModel):
         found = (self.get(tenant, name) for name in sorted(names))
         return [alias for alias in found if alias is not None]
 
+    def stored(self, tenant: str, name: str) -> Stored[AliasState] | None:
+        """The tenant's own alias, also a removed one; None when it never was."""
+        return self._aliases.get((tenant, name))
+
     def sequence(self, tenant: str, name: str) -> int:
         """Sequence of the tenant's own alias, also of a removed one; 0 when it never was.
 
