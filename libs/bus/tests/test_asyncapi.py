@@ -102,7 +102,11 @@ def filled(body: Message, low: int) -> Message:
 
 
 def fill_map(entries: Any, field: FieldDescriptor, low: int) -> None:
-    entries["one"] = value_of(field.message_type.fields_by_name["value"], low)
+    value = field.message_type.fields_by_name["value"]
+    if value.message_type is not None:
+        filled_part(entries["one"], low)
+    else:
+        entries["one"] = value_of(value, low)
 
 
 def filled_part(part: Message, low: int) -> None:

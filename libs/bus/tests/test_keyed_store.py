@@ -3,13 +3,20 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
-from modelmill.gateway.v1.gateway_events_pb2 import ChangeRecorded, EvalState
+from modelmill.gateway.v1.gateway_events_pb2 import (
+    ChangeRecorded,
+    EvalState,
+    ExperimentState,
+    ExperimentUnits,
+)
 from modelmill_bus.bus import Bus, StaleWriteError
+from modelmill_bus.envelope import Stored
 from modelmill_bus.keyed_store import KeyedStore, RecentLog
 from modelmill_bus.read_model import ReadModel, until_seen
-from modelmill_bus.subjects import change_recorded
+from modelmill_bus.subjects import change_recorded, experiment_units
 from modelmill_service_kit.errors import NotFoundError
 
 Store = KeyedStore[EvalState]
@@ -74,3 +81,60 @@ async def test_a_log_on_demand_is_read_once_somebody_catches_up(bus: Bus) -> Non
         await log.catch_up()
         assert [each.body.request_id for each in log.list("acme")] == ["req-2", "req-1"]
         assert log.list("other") == []
+
+
+class Experiments(KeyedStore[ExperimentState]):
+    """Records, and beside them units in the order of the stream."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(
+            bus,
+            "experiment.state",
+            key="experiment_id",
+            noun="experiment",
+            listed_at="/v1/experiments",
+            beside=("experiment.units.*",),
+        )
+        self.seen: list[str] = []
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        self.seen.append(stored.body.DESCRIPTOR.name)
+        if isinstance(stored.body, ExperimentState):
+            super()._apply(stored)
+
+
+async def test_what_lies_beside_records_is_read_in_the_order_in_which_it_was_written(bus: Bus):
+    store = Experiments(bus)
+    with running(store):
+        state = ExperimentState(experiment_id="exp-1", tenant="acme")
+        first = await store.write(state, expected=0)
+        units = ExperimentUnits(experiment_id="exp-1", tenant="acme")
+        await bus.publish(experiment_units("exp-1"), units)
+        await until_seen(store, await store.write(state, expected=first))
+
+    assert store.seen == ["ExperimentState", "ExperimentUnits", "ExperimentState"]
+    assert [each.experiment_id for each in store.list("acme")] == ["exp-1"]
+
+
+class Changes(ReadModel):
+    """What a reader behind a sequence sees."""
+
+    def __init__(self, bus: Bus, after: int) -> None:
+        super().__init__(bus, ("change.recorded.*",), after=after)
+        self.seen: list[str] = []
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        self.seen.append(stored.body.request_id)
+
+
+async def test_who_reads_behind_a_sequence_sees_only_what_came_later(bus: Bus):
+    for number in range(3):
+        change = ChangeRecorded(tenant="acme", request_id=f"req-{number}")
+        await bus.publish(change_recorded("acme"), change)
+        if number == 0:
+            after = await bus.newest_sequence(change_recorded("acme"))
+    changes = Changes(bus, after)
+    with running(changes):
+        await changes.catch_up()
+
+    assert changes.seen == ["req-1", "req-2"]

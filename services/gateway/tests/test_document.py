@@ -26,7 +26,7 @@ JSON = "application/json"
 VERBS = (
     "Add|Begin|Cancel|Check|Compare|Complete|Count|Create|Delete|Download|Estimate|Generate|Get|List|"
     "Moderate|Pause|Preview|Put|Receive|Record|Register|Resume|Revert|Revoke|Rotate|Send|Set|"
-    "Suspend|Update|Upload"
+    "Stop|Suspend|Update|Upload"
 )
 MAX_SUMMARY_WORDS, MAX_SENTENCE_WORDS = 12, 30
 WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]

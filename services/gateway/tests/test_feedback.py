@@ -184,7 +184,7 @@ async def test_an_id_is_known_by_who_has_the_secret_and_by_nobody_else():
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ({}, "needs a score, a report, a correction or a comment"),
+        ({}, "needs a score, completed, a report, a correction or a comment"),
         ({"report": "missed"}, "a report needs the text, or the request_id"),
         ({"score": 1}, "a score needs the request_id"),
         ({"correction": "a"}, "a correction needs the request_id"),

@@ -167,6 +167,7 @@ PLACES = {
     "name": "The alias.",
     "key_id": "The API key.",
     "budget_id": "Key or tenant.",
+    "experiment_id": "The experiment.",
     "eval_id": "The eval.",
     "webhook_id": "The webhook endpoint.",
     "service": "Who judged.",

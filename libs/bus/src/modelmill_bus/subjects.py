@@ -14,6 +14,8 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     BudgetState,
     ChangeRecorded,
     EvalState,
+    ExperimentState,
+    ExperimentUnits,
     FeedbackRecorded,
     KeyState,
     TenantErased,
@@ -211,6 +213,15 @@ CONFIG_STREAMS = (
         max_bytes=128 * MIB,
         max_per_subject=1,
         forgets=True,
+    ),
+    Stream(
+        # Whole, as decisions can be replayed; a key that was counted takes some hundred bytes.
+        "EXPERIMENTS",
+        (
+            Row("experiment.state.{experiment_id}", ExperimentState, GATEWAY, READERS),
+            Row("experiment.units.{experiment_id}", ExperimentUnits, GATEWAY, READERS),
+        ),
+        max_bytes=256 * MIB,
     ),
     Stream(
         # Every replica writes to every budget in use some times a minute; only the last counts.
@@ -509,6 +520,16 @@ def change_recorded(tenant: str) -> str:
 def eval_state(eval_id: str) -> str:
     """Subject of how answers are graded."""
     return f"eval.state.{token(eval_id)}"
+
+
+def experiment_state(experiment_id: str) -> str:
+    """Subject of an experiment's record."""
+    return f"experiment.state.{token(experiment_id)}"
+
+
+def experiment_units(experiment_id: str) -> str:
+    """Subject of the keys that an experiment has counted."""
+    return f"experiment.units.{token(experiment_id)}"
 
 
 def webhook_state(webhook_id: str) -> str:

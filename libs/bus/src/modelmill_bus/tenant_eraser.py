@@ -44,6 +44,7 @@ KINDS = {
     "key.state.*": "keys",
     "budget.state.*": "limits",
     "eval.state.*": "evals",
+    "experiment.state.*": "experiments",
     "webhook.state.*": "webhooks",
     "feedback.recorded.*": "feedback",
     "audit.*": "verdicts",

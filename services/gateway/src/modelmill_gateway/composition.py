@@ -36,6 +36,9 @@ from modelmill_gateway.domain.ledger.budget import Prices
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.evals.manage_evals import PREFIX as EVAL_RUN_PREFIX
 from modelmill_gateway.evals.manage_evals import CreateEvalRun, ManageEvals, ShowEvalRuns
+from modelmill_gateway.experiments.manage_experiments import ManageExperiments
+from modelmill_gateway.experiments.run_experiments import RunExperiments
+from modelmill_gateway.experiments.steer_experiment import SteerExperiment
 from modelmill_gateway.guarding.judge_inputs import AskJudges, CircuitBreakerModeration, JudgeInputs
 from modelmill_gateway.guarding.policy_book import ManagePolicy
 from modelmill_gateway.guarding.record_feedback import RecordFeedback
@@ -144,9 +147,19 @@ class UseCases:
         self.read_job_metrics = ReadJobMetrics(known.jobs, peers.trainer)
         self.compare_jobs = CompareJobs(known.jobs, known.datasets, self.read_job_metrics)
         self.find_file = FindFile(peers.data_prep, known.jobs, peers.trainer)
+        self._experiment(parts)
         self._operate(parts)
         self._answer(parts, find_model)
         self._order(parts, find_model)
+
+    def _experiment(self, parts: Parts) -> None:
+        bus, known = parts.bus, parts.known
+        steer = SteerExperiment(known.experiments, known.aliases)
+        self.manage_experiments = ManageExperiments(
+            bus, known.experiments, known.aliases, self.move_alias, steer
+        )
+        seconds = parts.settings.experiment_seconds
+        self.run_experiments = RunExperiments(bus, known.experiments, steer, seconds)
 
     def _operate(self, parts: Parts) -> None:
         """What operators do with the installation."""

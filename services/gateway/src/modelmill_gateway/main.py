@@ -92,6 +92,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         page = stack.enter_context(_metrics(settings))
         app = gateway_http_app(use_cases, parts, verifier, stopping)
         if settings.role != "serve":
+            background.start(use_cases.run_experiments.run())
             await stack.enter_async_context(_working(_worker(parts, use_cases), stopping))
         if settings.role == "work":
             announce_ready(metrics=page.port)

@@ -17,6 +17,7 @@ from prometheus_client import REGISTRY
 from modelmill_gateway.adapters.background import Background
 from modelmill_gateway.domain.request_context import RequestsInHand
 from modelmill_gateway.evals.manage_evals import EvalBook
+from modelmill_gateway.experiments.experiment_book import ExperimentBook
 from modelmill_gateway.guarding.policy_book import PolicyBook
 from modelmill_gateway.identity.credentials import EndRequests
 from modelmill_gateway.identity.key_book import KeyBook
@@ -51,6 +52,7 @@ class ReadModels:
         self.budgets = BudgetBook(bus)
         self.usage = UsageBook(bus)
         self.evals = EvalBook(bus)
+        self.experiments = ExperimentBook(bus)
         self.tenants = TenantBook(bus)
         self.tenants.on_erased = self.jobs.forget
         self.in_hand = RequestsInHand()
@@ -65,6 +67,7 @@ class ReadModels:
         books = (
             *(self.jobs, self.models, self.datasets, self.aliases, self.policies),
             *(self.keys, self.budgets, self.evals, self.served, self.tenants),
+            self.experiments,
         )
         for book in books:
             background.start(self._run_jobs() if book is self.jobs else book.run())

@@ -26,6 +26,7 @@ from modelmill_gateway.entrypoints.http.datasets import DatasetRoutes
 from modelmill_gateway.entrypoints.http.documentation import DocumentationRoutes
 from modelmill_gateway.entrypoints.http.embeddings import EmbeddingRoute, ModerationRoute
 from modelmill_gateway.entrypoints.http.evals import BatchRoutes, EvalRoutes
+from modelmill_gateway.entrypoints.http.experiments import ExperimentRoutes
 from modelmill_gateway.entrypoints.http.feedback import FeedbackRoutes
 from modelmill_gateway.entrypoints.http.files import FileRoutes
 from modelmill_gateway.entrypoints.http.fine_tuning import FineTuningRoutes
@@ -109,6 +110,7 @@ def _data_routes(use_cases: UseCases, parts: Parts) -> tuple[object, ...]:
             use_cases.compare_forms,
             use_cases.read_model_card,
         ),
+        ExperimentRoutes(use_cases.manage_experiments),
         FileRoutes(data_prep, use_cases.find_file),
         DatasetRoutes(use_cases.create_dataset, use_cases.manage_datasets, data_prep),
     )

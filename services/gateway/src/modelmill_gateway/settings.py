@@ -38,6 +38,9 @@ class Settings(WorkerSettings):
     batch_parallel: int = Field(default=8, ge=1)
     """Requests of batches that this process has in flight, of all of them together."""
 
+    experiment_seconds: float = Field(default=5.0, gt=0)
+    """Between two looks at what the keys of each experiment say."""
+
     http_address: str = "127.0.0.1:8080"
     """Where clients are answered over HTTP; port 0 takes a free one."""
 

@@ -18,7 +18,7 @@ from gateway_support.house import House
 
 OWNER = "owner"
 MODEL, VERSION, BASE = "wordnet", "mv-5d1c0e", "mv-0a77f2"
-EXAMPLE_FILE, DATASET = "file-91c3d8", "ds-7be014"
+ALIAS, EXAMPLE_FILE, DATASET = "helpdesk", "file-91c3d8", "ds-7be014"
 """Ids in the document's examples."""
 FILE = b'{"messages": [{"role": "user", "content": "of the owner"}]}\n'
 PLACE = re.compile(r"\{(\w+)\}")
@@ -99,6 +99,7 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
         },
     )
     estate.of_routes["create_batch"] = {EXAMPLE_FILE: batch}
+    estate.of_routes["create_experiment"] = {ALIAS: "private"}
     # Of the policy that the house has in force.
     estate.of_routes["record_feedback"] = {RULES[0]: "note-locks"}
     evals = await _uploaded(owner, "evals", b'{"item": {"text": "of the owner"}}\n')

@@ -10,7 +10,9 @@ from modelmill_gateway.entrypoints.document.operations import OPERATIONS
 from modelmill_gateway.entrypoints.grpc.middleware import MODEL_FIELDS
 
 FORBIDDEN = "mv-of-nobody"
-NAMES_A_MODEL = re.compile(r"model|models|.*_model|teacher|compare_to|.*version_id|fallback|suffix")
+NAMES_A_MODEL = re.compile(
+    r"model|models|.*_model|teacher|compare_to|.*version_id|fallback|suffix|alias|candidates"
+)
 """How fields are called that name models."""
 NOT_NAMED = {
     ("moderate", "model"): "the tenant's policy judges, whatever is named",

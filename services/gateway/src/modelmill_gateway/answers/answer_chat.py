@@ -21,7 +21,7 @@ from modelmill_gateway.domain.chat import ChatCall, CountedPrompt
 from modelmill_gateway.domain.errors import BadRequestError
 from modelmill_gateway.domain.ledger.account import Account
 from modelmill_gateway.domain.ledger.budget import need, prompt_bound
-from modelmill_gateway.domain.models import sticky_key
+from modelmill_gateway.domain.models import Assignment, sticky_key
 from modelmill_gateway.domain.request_context import Deadline, RequestContext
 from modelmill_gateway.domain.verdict import InputVerdict, refusal_of
 from modelmill_gateway.guarding.filtered_answers import FilteredAnswers
@@ -150,7 +150,7 @@ class AnswerChat:
                     await answers.begin()
                     yield answers
                 finally:
-                    self._record(_usage(answers, request, started), call)
+                    self._record(_usage(answers, request, started, asked.assignment), call)
                     await answers.close()
                     _record_outcome(span, answers, call.model)
                     for judged in answers.judged_texts(tenant):
@@ -239,7 +239,12 @@ def _record_outcome(span: trace.Span, answers: FilteredAnswers, model: str) -> N
     BLOCKED.labels("output").inc(answers.blocked)
 
 
-def _usage(answers: FilteredAnswers, request: RequestContext, started: float) -> UsageRecorded:
+def _usage(
+    answers: FilteredAnswers,
+    request: RequestContext,
+    started: float,
+    assignment: Assignment | None,
+) -> UsageRecorded:
     used, caller = answers.used, request.caller
     record = UsageRecorded(
         request_id=request.request_id,
@@ -253,7 +258,13 @@ def _usage(answers: FilteredAnswers, request: RequestContext, started: float) ->
         finish_reason=answers.end.finish_reason,
         policy_digest=answers.policy_digest,
         key_id=caller.key_id,
+        variant=answers.variant,
     )
+    if assignment is not None:
+        record.experiment.experiment_id = assignment.phase.experiment_id
+        record.experiment.phase = assignment.phase.number
+        record.experiment.arm = assignment.arm
+        record.experiment.key_digest = assignment.key_digest
     record.at.GetCurrentTime()
     return record
 

@@ -35,6 +35,31 @@ class Shadow:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Part of an experiment that draws for itself: its variants are the arms."""
+
+    experiment_id: str
+    number: int = 0
+
+    @property
+    def salt(self) -> str:
+        """What makes its draw another one than those of other phases."""
+        return f"{self.experiment_id}/{self.number}"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The arm that a phase drew for a request, and a digest of what it was drawn by."""
+
+    phase: Phase
+    arm: str
+    key_digest: bytes
+
+
+KEY_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
 class Split:
     """An alias that means several versions; `fallback` steps in, in order, where one cannot begin.
 
@@ -45,6 +70,8 @@ class Split:
     variants: tuple[Variant, ...]
     shadow: Shadow | None = None
     fallback: tuple[str, ...] = ()
+    phase: Phase | None = None
+    """Of the experiment that the variants are arms of."""
 
     @property
     def version_ids(self) -> tuple[str, ...]:
@@ -65,8 +92,15 @@ class Split:
         """
         if len(self.variants) == 1:
             return self.variants[0]
-        drawn = "\0".join(place).encode("utf-8", "surrogatepass")
+        drawn = _joined(self._salted(place))
         return min(self.variants, key=lambda each: _draw(drawn, each))
+
+    def assignment(self, variant: Variant, *place: str) -> Assignment | None:
+        """Which arm the place has by the experiment; None where the alias runs none."""
+        if self.phase is None:
+            return None
+        digest = blake2b(_joined(self._salted(place)), digest_size=KEY_DIGEST_BYTES).digest()
+        return Assignment(self.phase, variant.name, digest)
 
     def options(self) -> dict[str, Any]:
         """As the alias keeps it."""
@@ -75,7 +109,14 @@ class Split:
             "variants": [vars(variant) for variant in self.variants],
             "fallback": list(self.fallback),
         }
-        return said | ({"shadow": vars(self.shadow)} if self.shadow else {})
+        if self.shadow:
+            said["shadow"] = vars(self.shadow)
+        if self.phase:
+            said["experiment"] = vars(self.phase)
+        return said
+
+    def _salted(self, place: tuple[str, ...]) -> tuple[str, ...]:
+        return (*place, self.phase.salt) if self.phase else place
 
 
 def split_of(options: Mapping[str, Any]) -> Split | None:
@@ -83,7 +124,7 @@ def split_of(options: Mapping[str, Any]) -> Split | None:
     if options.get("kind") != KIND:
         return None
     try:
-        shadow = options.get("shadow")
+        shadow, phase = options.get("shadow"), options.get("experiment")
         variants = tuple(
             Variant(str(it["name"]), str(it["version_id"]), float(it["weight"]))
             for it in options["variants"]
@@ -92,6 +133,7 @@ def split_of(options: Mapping[str, Any]) -> Split | None:
             variants,
             Shadow(str(shadow["version_id"]), float(shadow["share"])) if shadow else None,
             tuple(map(str, options.get("fallback", ()))),
+            Phase(str(phase["experiment_id"]), int(phase["number"])) if phase else None,
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -109,6 +151,10 @@ def sticky_key(call: ChatCall, given: str = "") -> str:
         if turn.role == "user":
             break
     return "\0".join(begun)
+
+
+def _joined(place: tuple[str, ...]) -> bytes:
+    return "\0".join(place).encode("utf-8", "surrogatepass")
 
 
 def _draw(place: bytes, variant: Variant) -> float:
@@ -142,3 +188,5 @@ class AskedModel:
     """Versions that are asked in order where it cannot begin."""
     shadow: Shadow | None = None
     """Asked the same behind the answer."""
+    assignment: Assignment | None = None
+    """By the alias's experiment."""

@@ -78,6 +78,7 @@ OF_ALIAS = ModelNames(path="name")
 ALIAS = ModelNames(
     ("version_id", "variants.version_id", "shadow.version_id", "fallback"), path="name"
 )
+COMPARED = ModelNames(("alias", "candidates"))
 DATASET = ModelNames(("tokenize.model", "augment.steps.model", "curriculum.loss_model"))
 TRAINED = ModelNames(("model", "teacher", "suffix"))
 """The suffix is what the tuned model is called: a name that others may be asking for already."""
@@ -157,6 +158,20 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("DELETE", "/models/{model}", "delete_model", "Delete an alias, or retire a version."),
         ("PUT", "/aliases/{name}", "move_alias", "Set an alias.", ALIAS),
         ("DELETE", "/aliases/{name}", "delete_alias", "Delete an alias.", OF_ALIAS),
+    ),
+    (MODELS_READ, "/v1/experiments", NO_MODELS): (
+        ("GET", "", "list_experiments", "List experiments."),
+        ("GET", "/{experiment_id}", "get_experiment", "Get an experiment with its evidence."),
+        (
+            "GET",
+            "/{experiment_id}/units",
+            "list_experiment_units",
+            "List keys that an experiment counted, to replay its decisions.",
+        ),
+    ),
+    (MODELS_WRITE, "/v1/experiments", EVERY_MODEL): (
+        ("POST", "", "create_experiment", "Create an experiment on an alias.", COMPARED),
+        ("POST", "/{experiment_id}/stop", "stop_experiment", "Stop an experiment."),
     ),
     (FILES, "/v1/files", NO_MODELS): (
         ("POST", "", "upload_file", "Upload a file."),
@@ -353,7 +368,7 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
 Without a scope a credential is enough, whatever it grants.
 """
 
-_BODILESS = ("cancel_", "pause_", "resume_", "rotate_", "suspend_", "test_")
+_BODILESS = ("cancel_", "pause_", "resume_", "rotate_", "stop_", "suspend_", "test_")
 """How the names of routes begin that act on what their path names and take no body."""
 _UPLOADS = ("upload_file", "add_upload_part")
 

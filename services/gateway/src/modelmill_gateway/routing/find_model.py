@@ -183,13 +183,15 @@ class FindModel:
                 return AskedModel(name, alias.version_id)
             if key is None:
                 return AskedModel(name, alias.version_id, variant=split.variants[0].name)
-            variant = split.pick(alias.tenant, name, key)
+            place = (alias.tenant, name, key)
+            variant = split.pick(*place)
             return AskedModel(
                 variant.version_id,
                 variant.version_id,
                 variant=variant.name,
                 fallbacks=split.fallback,
                 shadow=split.shadow,
+                assignment=split.assignment(variant, *place),
             )
         version = self._candidates(tenant, name)[0]
         served = self._decides.served_form(version)

@@ -61,14 +61,24 @@ class MoveAlias:
             UnavailableError: inference or the bus does not answer.
         """
         seen = self._aliases.sequence(caller.tenant, name)
-        meant = await self._meant(split, caller.tenant)
+        meant = await self.prepare(split, caller.tenant)
+        first = meant.variants[0].version_id
+        return await swapped(self._aliases, name, first, caller, seen, meant.options())
+
+    async def prepare(self, split: Split, tenant: str) -> Split:
+        """The same with the newest builds of its versions, each of which an engine has loaded.
+
+        Raises:
+            InvalidInputError, NotFoundError, PreconditionError: as `to_split`.
+            DeadlineError, UnavailableError: as `to_split`.
+        """
+        meant = await self._meant(split, tenant)
         deadline = Deadline(self._load_seconds)
         for version_id in meant.version_ids:
             await self._engines.load(
-                tenant=caller.tenant, version_id=version_id, timeout=deadline.remaining()
+                tenant=tenant, version_id=version_id, timeout=deadline.remaining()
             )
-        first = meant.variants[0].version_id
-        return await swapped(self._aliases, name, first, caller, seen, meant.options())
+        return meant
 
     async def _meant(self, split: Split, tenant: str) -> Split:
         """The same with each version's best form."""
@@ -84,10 +94,11 @@ class MoveAlias:
         if errors:
             raise InvalidInputError(errors)
         shadow = split.shadow
-        return Split(
-            tuple(replace(it, version_id=best[it.version_id]) for it in split.variants),
-            replace(shadow, version_id=best[shadow.version_id]) if shadow else None,
-            tuple(best[version_id] for version_id in split.fallback),
+        return replace(
+            split,
+            variants=tuple(replace(it, version_id=best[it.version_id]) for it in split.variants),
+            shadow=replace(shadow, version_id=best[shadow.version_id]) if shadow else None,
+            fallback=tuple(best[version_id] for version_id in split.fallback),
         )
 
 

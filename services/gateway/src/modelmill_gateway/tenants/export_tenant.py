@@ -48,6 +48,7 @@ def _recorded_on(tenant: str) -> dict[str, str]:
         "webhooks": "webhook.state.*",
         "keys": "key.state.*",
         "evals": "eval.state.*",
+        "experiments": "experiment.state.*",
         "policies": f"policy.state.{tenant}",
         "usage": f"usage.recorded.{tenant}",
         "feedback": f"feedback.recorded.{tenant}",

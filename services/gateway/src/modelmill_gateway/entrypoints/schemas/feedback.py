@@ -15,7 +15,7 @@ MAX_NAMED = 32
 """Categories, and rules, that one report names."""
 REPORTED = {message: report for report, message in REPORTS.items()}
 Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
-SAYING = ("score", "report", "correction", "comment")
+SAYING = ("score", "completed", "report", "correction", "comment")
 """Fields of which one at least says something."""
 TEXT, RULES = "how do I pick a lock screen?", ["no-lockpicking"]
 CORRECTION = "Your parcel arrives tomorrow before noon."
@@ -27,6 +27,9 @@ class FeedbackBody(StrictBody):
 
     request_id: Name | None = Field(None, description="Request id, as in `x-request-id`.")
     score: float | None = Field(None, ge=-1, le=1, description="Score of the answer, from -1 to 1.")
+    completed: bool | None = Field(
+        None, description="Whether the task was completed with the answer."
+    )
     report: Literal["false_positive", "missed"] | None = Field(
         None,
         description=(
@@ -70,14 +73,14 @@ class FeedbackBody(StrictBody):
     @model_validator(mode="after")
     def _says_something_of_something(self) -> Self:
         if all(getattr(self, name) is None for name in SAYING):
-            raise ValueError("needs a score, a report, a correction or a comment")
+            raise ValueError("needs a score, completed, a report, a correction or a comment")
         if self.report is not None and self.text is None and self.request_id is None:
             raise ValueError("a report needs the text, or the request_id")
         if self.report is None:
             about = ("text", "direction", "categories", "rules")
             if wrong := [name for name in about if getattr(self, name)]:
                 raise ValueError(f"only with a report: {', '.join(wrong)}")
-        for name in ("score", "correction"):
+        for name in ("score", "completed", "correction"):
             if getattr(self, name) is not None and self.request_id is None:
                 raise ValueError(f"a {name} needs the request_id")
         return self
@@ -104,6 +107,7 @@ class FeedbackRecord(RecordedFeedback):
 
     caller: User
     score: float | None
+    completed: bool | None = Field(examples=[True])
     report: Literal["false_positive", "missed"] | None = Field(examples=["false_positive"])
     text: OrNull[str] = Field(examples=[TEXT])
     direction: OrNull[Literal["input", "output"]] = Field(examples=["input"])

@@ -1,0 +1,1 @@
+"""Experiments on aliases: made and stopped, their answers counted, their decisions carried out."""
