@@ -6,6 +6,7 @@ They ask a real gateway, whose tenant has something of every kind.
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from cli_support.command_tree import LEAVES
@@ -51,6 +52,7 @@ LISTS = {
     "mill jobs checkpoints": "{new_job}",
     "mill models list": "",
     "mill batch list": "",
+    "mill experiments list": "",
     "mill webhooks list": "",
     "mill webhooks deliveries": "{webhooks}",
     "mill keys list": "",
@@ -104,6 +106,10 @@ DOCUMENTS = {
     "mill batch show": "{batches}",
     "mill batch cancel": "{batches}",
     "mill batch download": "{batches} --output target",
+    "mill experiments create": "{compared_alias} mv-own --primary completion",
+    "mill experiments show": "{experiments}",
+    "mill experiments stop": "{new_experiment}",
+    "mill experiments replay": "{experiments}",
     "mill webhooks create": "http://127.0.0.1:9/hook",
     "mill webhooks show": "{webhooks}",
     "mill webhooks update": "{webhooks} --disable",
@@ -165,6 +171,10 @@ NEW: dict[str, Callable[[Modelmill, dict[str, str]], str]] = {
     "cancelled_job": lambda client, ids: client.jobs.cancel(_ordered(client, ids))["id"],
     "paused_job": lambda client, ids: client.jobs.pause(_ordered(client, ids))["id"],
     "new_alias": lambda client, _: client.aliases.set("away", version_id="mv-own")["name"],
+    "compared_alias": lambda client, _: _compared(client),
+    "new_experiment": lambda client, _: client.experiments.create(
+        alias=_compared(client), candidates=["mv-own"], primary="completion"
+    )["id"],
     "new_webhook": lambda client, _: client.webhooks.create(url="http://127.0.0.1:9/x")["id"],
     "new_key": lambda client, _: client.keys.create(name="away")["id"],
 }
@@ -187,6 +197,11 @@ data:
 def _ordered(client: Modelmill, ids: dict[str, str]) -> str:
     job = client.fine_tuning.jobs.create(model="mv-own-base", training_file=ids["datasets"])
     return job["id"]
+
+
+def _compared(client: Modelmill) -> str:
+    """An alias without an experiment."""
+    return client.aliases.set(f"compared-{uuid4().hex}", version_id="mv-own")["name"]
 
 
 @pytest.fixture(scope="module")

@@ -62,6 +62,8 @@ def test_rating_reason_and_correction_are_sent_together(
     ("said", "field"),
     [
         (["--rating", "good"], {"score": 1.0}),
+        (["--completed"], {"completed": True}),
+        (["--not-completed"], {"completed": False}),
         (["--reason", "polite"], {"comment": "polite"}),
         (["--correction", RIGHT], {"correction": RIGHT}),
     ],

@@ -13,7 +13,7 @@ from typer.core import TyperOption
 VERBS = (
     "Answer|Back up|Build|Cancel|Chat|Compare|Create|Delete|Evaluate|Export|Follow|Import|Judge|"
     "List|Maintain|Make|Manage|Open|Pause|Preview|Print|Put|Restore|Resume|Retire|Revert|Revoke|"
-    "Rotate|Run|Send|Set|Show|Train|Upgrade|Upload|Verify|Write"
+    "Rotate|Run|Send|Set|Show|Stop|Train|Upgrade|Upload|Verify|Write"
 )
 MAX_WORDS = 30
 

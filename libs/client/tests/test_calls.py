@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gateway_support.house import ADAPTER, BASE, BUILD, House
+from gateway_support.house import ADAPTER, BASE, BUILD, TUNED, House
 from gateway_support.job_orders import MAPPING, say_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
@@ -202,6 +202,32 @@ async def test_models_and_aliases(connect: Connect, half: str):
     assert alias["id"] == "mine"
     assert alias["id"] in [each["id"] for each in await client.aliases.list()]
     assert (await client.aliases.delete(alias["id"]))["deleted"] is True
+
+
+async def test_an_experiment_is_begun_once_for_a_key_shown_listed_and_stopped(
+    connect: Connect, half: str
+):
+    client = connect(tenant=f"compares-{half}")
+    order = {"candidates": [TUNED], "primary": "completion", "horizon": 200}
+    for alias in ("first", "second"):
+        await client.aliases.set(alias, version_id=BUILD)
+
+    made = await client.experiments.create(alias="first", **order, idempotency_key="one")
+    again = await client.experiments.create(alias="first", **order, idempotency_key="one")
+    other = await client.experiments.create(alias="second", **order)
+
+    assert made["id"] == again["id"] != other["id"]
+    assert [arm["version_id"] for arm in made["arms"]] == [BUILD, TUNED]
+    assert (made["status"], made["horizon"], made["keys"]) == ("running", 200, 0)
+    listed = [each["id"] async for each in client.experiments.list(page_size=1)]
+    assert listed == [other["id"], made["id"]]
+    after = client.experiments.list(after=other["id"])
+    assert [each["id"] async for each in after] == [made["id"]]
+    assert await client.experiments.units(made["id"]) == []
+    stopped = await client.experiments.stop(made["id"])
+    assert stopped["status"] == "stopped"
+    assert await client.experiments.stop(made["id"]) == stopped
+    assert await client.experiments.retrieve(made["id"]) == stopped
 
 
 async def test_the_openai_sdk_is_pointed_at_the_gateway(connect: Connect, house: House, half: str):

@@ -31,6 +31,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "content": lambda client: client.files.content("file-1"),
     "policy": lambda client: client.policies.set(documents=[]),
     "moderate": lambda client: client.moderations.create(input="text"),
+    "stop": lambda client: client.experiments.stop("exp-1"),
     "create": lambda client: client.datasets.create(file_id="file-1", mapping={}),
     "upload": lambda client: client.files.upload(b"{}"),
     "pause": lambda client: client.jobs.pause("ftjob-1"),
@@ -38,7 +39,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "generate": lambda client: client.generate(prompt="hello"),
     "expected": lambda client: client.policies.set(documents=[], expected_digest="sha256:1"),
 }
-REPEATED = ("get", "put", "delete", "preview", "keyed", "content", "policy", "moderate")
+REPEATED = ("get", "put", "delete", "preview", "keyed", "content", "policy", "moderate", "stop")
 FAULTS: dict[str, Callable[[httpx.Request], httpx.Response]] = {
     "429 with Retry-After": lambda _: httpx.Response(429, headers={"retry-after": "0"}),
     "502": lambda _: httpx.Response(502, text="<html>bad gateway</html>"),

@@ -27,6 +27,7 @@ from modelmill_cli.commands import (
     demo,
     doctor,
     evaluate,
+    experiments,
     feedback,
     files,
     jobs,
@@ -56,10 +57,11 @@ WORK_FAILED = 1
 CANNOT = 2
 """It could not be begun; the message says what to do."""
 INTERRUPTED = 130
-COMMANDS_OF = {"datasets": "data", "batches": "batch"}
+COMMANDS_OF = {"datasets": "data", "batches": "batch", "aliases": "models"}
 """Where a command has another name than its route."""
 LISTED_BY = re.compile(
-    r"GET /v1/(models|tenants|datasets|files|jobs|keys|webhooks|batches)(?:\?kind=\w+)? lists"
+    r"GET /v1/(models|aliases|experiments|tenants|datasets|files|jobs|keys|webhooks|batches)"
+    r"(?:\?kind=\w+)? lists"
 )
 
 app = typer.Typer(
@@ -95,6 +97,7 @@ app.add_typer(batches.app, name="batch")
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")
+app.add_typer(experiments.app, name="experiments")
 app.add_typer(files.app, name="files")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")

@@ -102,4 +102,5 @@ DATASET = Sort("dataset", lambda client: client.datasets, "mill data list", has_
 FILE = Sort("file", lambda client: client.files, "mill files list", has_names=True)
 BATCH = Sort("batch", lambda client: client.batches, "mill batch list")
 WEBHOOK = Sort("webhook", lambda client: client.webhooks, "mill webhooks list")
+EXPERIMENT = Sort("experiment", lambda client: client.experiments, "mill experiments list")
 KEY = Sort("API key", lambda client: client.keys, "mill keys list")

@@ -546,6 +546,94 @@ class EvaluationRowPage(TypedDict):
     last_id: str | None
 
 
+class ExperimentArm(TypedDict):
+    """
+    Arm of an experiment; the first is the base, which the others are compared with.
+    """
+
+    name: str
+    version_id: str
+    share: float
+
+
+class ExperimentBody(TypedDict):
+    """
+    Request body of POST /v1/experiments.
+    """
+
+    alias: str
+    """
+    Alias of your own that means one version, the base.
+    """
+    candidates: list[str]
+    """
+    Versions that are compared with the base.
+    """
+    shares: NotRequired[list[float] | None]
+    """
+    Share of keys of each candidate; by default all have as many as the base.
+    """
+    primary: str
+    """
+    Metric that has to be better for a promotion.
+    """
+    guardrails: NotRequired[list[str]]
+    """
+    Metrics that must not be worse by more than `max_harm`; errors always is one.
+    """
+    alpha: NotRequired[float]
+    """
+    Chance of a wrong promotion or rollback at most, whenever one looks.
+    """
+    max_harm: NotRequired[dict[str, float]]
+    """
+    What may be lost of a metric, where it is not the metric's own default.
+    """
+    horizon: NotRequired[int]
+    """
+    Keys after which it ends without a winner.
+    """
+    window_seconds: NotRequired[float]
+    """
+    Seconds from a key's first answer in which answers and feedback count.
+    """
+    holdback: NotRequired[float]
+    """
+    Share of the base while a promoted candidate is watched.
+    """
+
+
+class ExperimentDecision(TypedDict):
+    """
+    Decision of an experiment, with the evidence that it was made by.
+    """
+
+    phase: int
+    verdict: Literal["promote", "roll_back", "sample_ratio", "no_winner"]
+    candidate: str | None
+    metric: str | None
+    evidence: float
+    threshold: float
+    keys: int
+
+
+class ExperimentUnit(TypedDict):
+    """
+    Key that an experiment counted, in the order that decides.
+    """
+
+    phase: int
+    key: str
+    arm: str
+    values: dict[str, list[float]]
+
+
+class ExperimentUnitList(TypedDict):
+    object: Literal["list"]
+    data: list[ExperimentUnit]
+    has_more: Literal[False]
+
+
 class ExpiresAfter(TypedDict):
     """
     After what time a file is deleted by itself.
@@ -573,6 +661,10 @@ class FeedbackBody(TypedDict):
     score: NotRequired[float | None]
     """
     Score of the answer, from -1 to 1.
+    """
+    completed: NotRequired[bool | None]
+    """
+    Whether the task was completed with the answer.
     """
     report: NotRequired[Literal["false_positive", "missed"] | None]
     """
@@ -612,6 +704,7 @@ class FeedbackRecord(TypedDict):
     request_id: str | None
     caller: str
     score: float | None
+    completed: bool | None
     report: Literal["false_positive", "missed"] | None
     text: str | None
     direction: Literal["input", "output"] | None
@@ -1040,6 +1133,22 @@ class MethodChoices(TypedDict):
     """
 
     hyperparameters: dict[str, Any]
+
+
+class MetricEvidence(TypedDict):
+    """
+    Evidence on one metric of one candidate: e-values at their largest so far.
+    """
+
+    candidate: str
+    metric: str
+    base_mean: float | None
+    candidate_mean: float | None
+    base_keys: int
+    candidate_keys: int
+    better: float
+    harmless: float
+    harmful: float
 
 
 class MetricSeriesReport(TypedDict):
@@ -2648,6 +2757,44 @@ class EvaluationBody(TypedDict):
 class EvaluationPage(TypedDict):
     object: Literal["list"]
     data: list[Evaluation]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
+
+
+class Experiment(TypedDict):
+    """
+    Experiment on an alias: what is compared, the evidence so far, and what was decided.
+    """
+
+    id: str
+    object: Literal["experiment"]
+    created_at: int
+    alias: str
+    status: Literal[
+        "starting", "running", "watching", "promoted", "rolled_back", "no_winner", "stopped"
+    ]
+    reason: str | None
+    phase: int
+    arms: list[ExperimentArm]
+    primary: str
+    guardrails: list[str]
+    alpha: float
+    max_harm: dict[str, float]
+    horizon: int
+    window_seconds: float
+    holdback: float
+    keys: int
+    sample_ratio: float
+    evidence: list[MetricEvidence]
+    missing: list[str]
+    decisions: list[ExperimentDecision]
+    changed_by: str | None
+
+
+class ExperimentPage(TypedDict):
+    object: Literal["list"]
+    data: list[Experiment]
     has_more: bool
     first_id: str | None
     last_id: str | None

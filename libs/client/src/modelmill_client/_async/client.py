@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 import httpx
 
 from modelmill_client import types
+from modelmill_client._async.experiments import AsyncExperiments
 from modelmill_client._async.files import AsyncDatasets, AsyncFiles, AsyncUploads
 from modelmill_client._async.jobs import (
     AsyncBatches,
@@ -92,6 +93,7 @@ class AsyncModelmill:
         self.jobs = AsyncJobs(transport)
         self.models = AsyncModels(transport)
         self.aliases = AsyncAliases(transport)
+        self.experiments = AsyncExperiments(transport)
         self.policies = AsyncPolicies(transport)
         self.moderations = AsyncModerations(transport)
         self.feedback = AsyncFeedback(transport)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 import httpx
 
 from modelmill_client import types
+from modelmill_client._sync.experiments import Experiments
 from modelmill_client._sync.files import Datasets, Files, Uploads
 from modelmill_client._sync.jobs import (
     Batches,
@@ -93,6 +94,7 @@ class Modelmill:
         self.jobs = Jobs(transport)
         self.models = Models(transport)
         self.aliases = Aliases(transport)
+        self.experiments = Experiments(transport)
         self.policies = Policies(transport)
         self.moderations = Moderations(transport)
         self.feedback = Feedback(transport)
