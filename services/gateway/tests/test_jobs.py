@@ -297,6 +297,7 @@ async def test_every_route_that_creates_takes_an_idempotency_key():
         "create_eval_run",
         "create_dataset",
         "create_evaluation",
+        "create_experiment",
         "create_fine_tuning",
         "create_optimization",
     }
