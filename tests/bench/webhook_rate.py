@@ -20,9 +20,10 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import job_state
 from modelmill_gateway.composition import open_webhooks
 from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.domain.secret_vault import WEBHOOK_SECRETS, SecretVault
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
-from modelmill_gateway.webhooks.change_webhook import SecretVault, Webhooks
+from modelmill_gateway.webhooks.change_webhook import Webhooks
 from modelmill_registry.catalogue import DatasetCatalogue, Made, ModelCatalogue
 from modelmill_testkit.nats_server import run_nats
 from modelmill_testkit.waiting import eventually
@@ -64,7 +65,7 @@ async def webhooks(bus: Bus) -> AsyncIterator[Webhooks]:
     opened = open_webhooks(
         bus,
         asyncio.Event(),
-        vault=SecretVault("a-key-of-this-measurement-alone-1"),
+        vault=SecretVault("a-key-of-this-measurement-alone-1", WEBHOOK_SECRETS),
         schedule=Schedule((5.0,), timedelta(days=3)),
         facts=FACTS,
         announcements=Made(ModelCatalogue(bus), DatasetCatalogue(bus)),

@@ -13,9 +13,10 @@ from modelmill_bus.bus import Bus
 from modelmill_bus.subjects import MODEL_READY, job_state, webhook_state
 from modelmill_gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
 from modelmill_gateway.domain.access import SCOPES, Caller
+from modelmill_gateway.domain.secret_vault import WEBHOOK_SECRETS, SecretVault
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
-from modelmill_gateway.webhooks.change_webhook import ManageWebhooks, SecretVault
+from modelmill_gateway.webhooks.change_webhook import ManageWebhooks
 from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery
 from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
 from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
@@ -46,7 +47,7 @@ class Waited(Made):
         await super().until(result)
 
 
-VAULT = SecretVault("a-key-that-only-this-test-knows-of")
+VAULT = SecretVault("a-key-that-only-this-test-knows-of", WEBHOOK_SECRETS)
 
 
 @pytest_asyncio.fixture

@@ -1,62 +1,23 @@
 """Endpoints that are told of events: registered, changed, deleted; and their sealed secrets."""
 
 import asyncio
-import os
 import secrets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
 from modelmill_bus.bus import Bus
 from modelmill_bus.read_model import until_seen
 from modelmill_service_kit.errors import PreconditionError
 
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.secret_vault import SecretVault
 from modelmill_gateway.domain.webhooks import OVERLAP, SECRET_BYTES, written_secret
 from modelmill_gateway.ports import WebhookSending
 from modelmill_gateway.webhooks.tell_webhooks import TellWebhooks
 from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
-
-NONCE_BYTES = 12
-PURPOSE = b"modelmill webhook secrets 1"
-
-
-class SecretVault:
-    """AES-256-GCM under a key derived from `master`.
-
-    Args:
-        master: random text of the operator's; whoever has it and the bus can sign as we do.
-    """
-
-    def __init__(self, master: str) -> None:
-        derived = HKDF(SHA256(), 32, salt=None, info=PURPOSE).derive(master.encode())
-        self._cipher = AESGCM(derived)
-
-    def seal(self, secret: bytes, webhook_id: str) -> bytes:
-        """The secret for storing; it opens for this endpoint alone."""
-        nonce = os.urandom(NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, secret, webhook_id.encode())
-
-    def open(self, sealed: bytes, webhook_id: str) -> bytes:
-        """The secret again.
-
-        Raises:
-            PreconditionError: it was sealed with another key, or for another endpoint.
-        """
-        nonce, rest = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
-        try:
-            return self._cipher.decrypt(nonce, rest, webhook_id.encode())
-        except (InvalidTag, ValueError):
-            raise PreconditionError(
-                f"the secret of {webhook_id} was sealed with another key. Rotate it"
-            ) from None
-
 
 MOST_OF_A_TENANT = 20
 TOLD_STREAMS = ("JOBS", "MODELS", "DATASETS")

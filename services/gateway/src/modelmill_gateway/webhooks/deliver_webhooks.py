@@ -17,6 +17,7 @@ from modelmill_bus.subjects import webhook_due
 from modelmill_service_kit.errors import DomainError, NotFoundError, PreconditionError
 from nats.errors import Error as NatsError
 
+from modelmill_gateway.domain.secret_vault import SecretVault
 from modelmill_gateway.domain.webhooks import (
     DELIVERED,
     GONE,
@@ -28,7 +29,6 @@ from modelmill_gateway.domain.webhooks import (
 )
 from modelmill_gateway.metrics import WEBHOOK_DELIVERIES
 from modelmill_gateway.ports import WebhookSending
-from modelmill_gateway.webhooks.change_webhook import SecretVault
 from modelmill_gateway.webhooks.webhook_book import WebhookBook, WebhookLog
 
 log = logging.getLogger(__name__)
