@@ -170,6 +170,7 @@ PLACES = {
     "experiment_id": "The experiment.",
     "eval_id": "The eval.",
     "webhook_id": "The webhook endpoint.",
+    "user": "Digest of the user.",
     "service": "Who judged.",
     "model": "The read model.",
     "snapshot_id": "The snapshot.",

@@ -18,6 +18,8 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     ExperimentUnits,
     FeedbackRecorded,
     KeyState,
+    LogKey,
+    LogSegment,
     TenantErased,
     TenantState,
     UsageBatch,
@@ -349,6 +351,15 @@ STREAMS = (
         max_age_seconds=365 * DAY_SECONDS,
     ),
     Stream(
+        # Of texts only where they lie; who keeps what, and for how long, is the gateway's to know.
+        "LOGS",
+        (
+            Row("log.segment.{tenant}", LogSegment, GATEWAY, READERS),
+            Row("log.key.{tenant}.{user}", LogKey, GATEWAY, READERS),
+        ),
+        max_bytes=512 * MIB,
+    ),
+    Stream(
         "AUDIT",
         (
             Row(
@@ -520,6 +531,16 @@ def change_recorded(tenant: str) -> str:
 def eval_state(eval_id: str) -> str:
     """Subject of how answers are graded."""
     return f"eval.state.{token(eval_id)}"
+
+
+def log_segment(tenant: str) -> str:
+    """Subject of what a tenant logs."""
+    return f"log.segment.{token(tenant)}"
+
+
+def log_key(tenant: str, user: str) -> str:
+    """Subject of what the texts of one user are sealed by."""
+    return f"log.key.{token(tenant)}.{token(user)}"
 
 
 def experiment_state(experiment_id: str) -> str:

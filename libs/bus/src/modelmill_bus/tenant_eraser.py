@@ -47,12 +47,13 @@ KINDS = {
     "experiment.state.*": "experiments",
     "webhook.state.*": "webhooks",
     "feedback.recorded.*": "feedback",
+    "log.segment.*": "logs",
     "audit.*": "verdicts",
     "change.recorded.*": "changes",
 }
 """What a report counts by templates of subjects, each object once."""
 ARTIFACTS, MESSAGES, USAGE, BATCHES = "artifacts", "messages", "usage", "batches"
-NAMING = ("JOBS", "MODELS", "DATASETS")
+NAMING = ("JOBS", "MODELS", "DATASETS", "LOGS")
 """Streams whose messages name artifacts."""
 FIRST_NAMING = "DATASETS"
 """Its eraser counts artifacts that messages of jobs name, too."""

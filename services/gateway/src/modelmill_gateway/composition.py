@@ -33,6 +33,7 @@ from modelmill_gateway.answers.embed_texts import EmbedTexts, JudgeTexts
 from modelmill_gateway.batches.create_batch import CreateBatch
 from modelmill_gateway.domain.admission import Admission
 from modelmill_gateway.domain.ledger.budget import Prices
+from modelmill_gateway.domain.secret_vault import SecretVault
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.evals.manage_evals import PREFIX as EVAL_RUN_PREFIX
 from modelmill_gateway.evals.manage_evals import CreateEvalRun, ManageEvals, ShowEvalRuns
@@ -60,6 +61,8 @@ from modelmill_gateway.ordering.read_job_metrics import ReadJobMetrics
 from modelmill_gateway.ordering.watch_job import SealedEventIds, WatchJob
 from modelmill_gateway.ports import AlertSource, JobOwner, SignInSource
 from modelmill_gateway.read_models import ReadModels
+from modelmill_gateway.request_log.log_exchanges import LogExchanges
+from modelmill_gateway.request_log.read_log import ReadLog
 from modelmill_gateway.routing.compare_forms import CompareForms
 from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.routing.move_alias import DeleteAlias, DeleteModel, MoveAlias
@@ -79,7 +82,6 @@ from modelmill_gateway.tenants.show_capacity import ShowCapacity
 from modelmill_gateway.tenants.show_status import ShowStatus
 from modelmill_gateway.webhooks.change_webhook import (
     ManageWebhooks,
-    SecretVault,
     Webhooks,
 )
 from modelmill_gateway.webhooks.deliver_webhooks import AttemptDelivery, DeliverWebhooks
@@ -99,6 +101,8 @@ class Parts:
     known: ReadModels
     peers: Peers
     usage: UsageQueue
+    log: LogExchanges | None
+    read_log: ReadLog | None
     shadows: ShadowAnswers
     audit: AuditTrail
     watcher: JobWatcher
@@ -126,24 +130,16 @@ class UseCases:
         )
         self.require_models = RequireModels(known.jobs, known.evals, settings.default_model)
         self.manage_budget = ManageBudget(known.budgets)
-        self.manage_keys = ManageKeys(known.keys, known.budgets, time.time)
+        self.manage_keys = ManageKeys(
+            known.keys, known.budgets, time.time, can_log=parts.log is not None
+        )
         self.manage_policy = ManagePolicy(peers.policies, known.policies)
         self.record_changes = parts.record_changes
         self.record_feedback = parts.record_feedback
         self.show_usage = ShowUsage(known.usage)
+        self.read_log = parts.read_log
         self.webhooks = parts.webhooks
-        self.show_models = ShowModels(
-            find_model, known.aliases, known.models, known.default_builds, known.served
-        )
-        self.compare_forms = CompareForms(self.show_models, known.models, known.jobs)
-        self.read_model_card = ReadModelCard(
-            self.show_models, known.models, partial(store_of, settings)
-        )
-        self.move_alias = MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds)
-        self.delete_alias = DeleteAlias(known.aliases, known.fresh_models)
-        self.delete_model = DeleteModel(
-            peers.trainer, known.models, self.delete_alias, known.fresh_models
-        )
+        self._name(parts, find_model)
         self.read_job_metrics = ReadJobMetrics(known.jobs, peers.trainer)
         self.compare_jobs = CompareJobs(known.jobs, known.datasets, self.read_job_metrics)
         self.find_file = FindFile(peers.data_prep, known.jobs, peers.trainer)
@@ -151,6 +147,28 @@ class UseCases:
         self._operate(parts)
         self._answer(parts, find_model)
         self._order(parts, find_model)
+
+    def _name(self, parts: Parts, find_model: FindModel) -> None:
+        """Models, and the names that mean them."""
+        settings, known, peers = parts.settings, parts.known, parts.peers
+        self.show_models = ShowModels(
+            find_model, known.aliases, known.models, known.default_builds, known.served
+        )
+        self.compare_forms = CompareForms(self.show_models, known.models, known.jobs)
+        self.read_model_card = ReadModelCard(
+            self.show_models, known.models, partial(store_of, settings)
+        )
+        self.move_alias = MoveAlias(
+            find_model,
+            peers.engines,
+            known.aliases,
+            settings.load_seconds,
+            can_log=parts.log is not None,
+        )
+        self.delete_alias = DeleteAlias(known.aliases, known.fresh_models)
+        self.delete_model = DeleteModel(
+            peers.trainer, known.models, self.delete_alias, known.fresh_models
+        )
 
     def _experiment(self, parts: Parts) -> None:
         bus, known = parts.bus, parts.known
@@ -261,6 +279,7 @@ class UseCases:
             price_of=price_of,
             request_seconds=seconds,
             most_tokens=settings.ledger_answer_tokens,
+            log=parts.log,
         )
         self.embed_texts = EmbedTexts(
             parts.quotas,

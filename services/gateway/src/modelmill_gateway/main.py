@@ -17,6 +17,8 @@ from contextlib import (
     suppress,
 )
 from datetime import timedelta
+from functools import partial
+from hashlib import sha256
 
 import grpc
 import uvloop
@@ -54,6 +56,7 @@ from modelmill_gateway.batches.answer_many import AnswerMany
 from modelmill_gateway.composition import Parts, UseCases, admission_of, open_webhooks
 from modelmill_gateway.domain.ledger.account import Terms
 from modelmill_gateway.domain.request_context import RequestIds
+from modelmill_gateway.domain.secret_vault import LOG_KEYS, WEBHOOK_SECRETS, SecretVault
 from modelmill_gateway.domain.webhooks import Schedule
 from modelmill_gateway.entrypoints.jobs import BatchHandler, BatchRequests
 from modelmill_gateway.entrypoints.schemas.webhooks import FACTS
@@ -62,13 +65,16 @@ from modelmill_gateway.guarding.record_feedback import FeedbackBook, RecordFeedb
 from modelmill_gateway.identity.credentials import Credentials, DelegatedIdentity
 from modelmill_gateway.identity.record_changes import ChangeTrail, RecordChanges, change_log
 from modelmill_gateway.read_models import ReadModels
+from modelmill_gateway.request_log.log_exchanges import LogExchanges, LogTerms
+from modelmill_gateway.request_log.log_keys import LogKeys
+from modelmill_gateway.request_log.read_log import ExpireLog, ReadLog
 from modelmill_gateway.routing.routed_engines import ShadowAnswers
 from modelmill_gateway.servers import gateway_http_app, gateway_rpc_handlers
 from modelmill_gateway.settings import Settings
 from modelmill_gateway.several_processes import serve_by_several
 from modelmill_gateway.spending.budget_book import milliseconds
 from modelmill_gateway.spending.quotas import Quotas, QuotaTerms
-from modelmill_gateway.webhooks.change_webhook import SecretVault, Webhooks
+from modelmill_gateway.webhooks.change_webhook import Webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
 YOUNG_OBJECTS = 100_000
@@ -87,12 +93,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         use_cases = UseCases(parts)
         procedures = gateway_rpc_handlers(use_cases, parts, verifier, stopping)
         background.start(use_cases.delete_tenants.run())
-        background.start(TenantEraser(bus, "gateway").run())
+        background.start(TenantEraser(bus, "gateway", artifacts=store_of(settings)).run())
         stack.enter_context(parts.known.measured())
         page = stack.enter_context(_metrics(settings))
         app = gateway_http_app(use_cases, parts, verifier, stopping)
         if settings.role != "serve":
             background.start(use_cases.run_experiments.run())
+            kept = settings.log_days * 86_400
+            background.start(ExpireLog(bus, partial(store_of, settings), kept).run())
             await stack.enter_async_context(_working(_worker(parts, use_cases), stopping))
         if settings.role == "work":
             announce_ready(metrics=page.port)
@@ -183,14 +191,11 @@ async def _parts(
     """What use cases are made of; `stack` closes it."""
     known = ReadModels(bus)
     await known.follow(background)
-    folder = settings.usage_folder or settings.work_root / "usage"
-    spill = stack.enter_context(open_spill(folder, settings.usage_spill_bytes))
-    usage = UsageQueue(bus, settings.usage_queue, spill)
-    background.start(usage.run())
-    stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
+    usage = _usage(stack, settings, bus, background)
     audit = AuditTrail(bus, "gateway", settings.audit_queue)
     background.start(audit.run())
     stack.push_async_callback(audit.drain, USAGE_DRAIN_SECONDS)
+    log, read_log = _request_log(stack, settings, bus, background)
     peers = await stack.enter_async_context(open_peers(settings))
     shadows = ShadowAnswers(peers.engines, usage, settings.request_seconds, draw=random.random)
     stack.push_async_callback(shadows.close)
@@ -200,6 +205,8 @@ async def _parts(
         known=known,
         peers=peers,
         usage=usage,
+        log=log,
+        read_log=read_log,
         shadows=shadows,
         audit=audit,
         watcher=JobWatcher(bus, known.jobs),
@@ -212,6 +219,35 @@ async def _parts(
         work=stack.enter_context(closing(WorkApart())),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),
     )
+
+
+def _usage(
+    stack: AsyncExitStack, settings: Settings, bus: Bus, background: Background
+) -> UsageQueue:
+    folder = settings.usage_folder or settings.work_root / "usage"
+    spill = stack.enter_context(open_spill(folder, settings.usage_spill_bytes))
+    usage = UsageQueue(bus, settings.usage_queue, spill)
+    background.start(usage.run())
+    stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
+    return usage
+
+
+def _request_log(
+    stack: AsyncExitStack, settings: Settings, bus: Bus, background: Background
+) -> tuple[LogExchanges | None, ReadLog | None]:
+    """Who logs and who reads that, where the operator gave a key to seal it with."""
+    if settings.webhook_key is None:
+        return None, None
+    master, store = settings.webhook_key.get_secret_value(), partial(store_of, settings)
+    keys = LogKeys(bus, SecretVault(master, LOG_KEYS))
+    secret = sha256(f"modelmill log users 1 {master}".encode()).digest()
+    work = settings.work_root / "log"
+    work.mkdir(parents=True, exist_ok=True)
+    terms = LogTerms(settings.log_seconds, settings.log_bytes)
+    log = LogExchanges(bus, store(), keys, secret, work, terms)
+    background.start(log.run())
+    stack.push_async_callback(log.drain, USAGE_DRAIN_SECONDS)
+    return log, ReadLog(bus, store, keys, secret)
 
 
 def _record_changes(
@@ -325,7 +361,7 @@ async def _webhooks(
     opened = open_webhooks(
         bus,
         stopping,
-        vault=SecretVault(settings.webhook_key.get_secret_value()),
+        vault=SecretVault(settings.webhook_key.get_secret_value(), WEBHOOK_SECRETS),
         schedule=Schedule(
             settings.webhook_retry_seconds, timedelta(seconds=settings.webhook_disable_seconds)
         ),

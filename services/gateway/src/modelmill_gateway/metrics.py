@@ -68,6 +68,7 @@ WEBHOOK_DELIVERIES = Counter(
     ["outcome"],
 )
 USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost.")
+LOG_DROPPED = Counter("modelmill_log_dropped", "Requests that were to be logged and were not.")
 USAGE_SPILLED = Gauge(
     "modelmill_usage_spilled_bytes",
     "Bytes of usage records that wait on disk until the bus takes them.",

@@ -31,6 +31,7 @@ from modelmill_job_index.metric_series import MetricSeries
 
 from modelmill_gateway.domain.access import Caller
 from modelmill_gateway.domain.chat import ChatCall, CountedPrompt, Embedded, Piece
+from modelmill_gateway.domain.exchanges import Exchange
 from modelmill_gateway.domain.models import AskedModel
 from modelmill_gateway.domain.verdict import InputVerdict
 from modelmill_gateway.domain.webhooks import Reply
@@ -151,6 +152,12 @@ class UsageRecords(Protocol):
     """Takes records without waiting."""
 
     def record(self, usage: UsageRecorded) -> None: ...
+
+
+class ExchangeLog(Protocol):
+    """Takes exchanges without waiting."""
+
+    def record(self, exchange: Exchange) -> None: ...
 
 
 class DataPrep(Protocol):

@@ -38,6 +38,7 @@ from modelmill_gateway.entrypoints.http.jobs import (
     OptimizationRoutes,
 )
 from modelmill_gateway.entrypoints.http.keys import BudgetRoutes, KeyRoutes
+from modelmill_gateway.entrypoints.http.logs import LogRoutes
 from modelmill_gateway.entrypoints.http.messages import CountTokensRoute, MessagesRoute
 from modelmill_gateway.entrypoints.http.middleware import Middleware
 from modelmill_gateway.entrypoints.http.models import ModelRoutes
@@ -111,6 +112,7 @@ def _data_routes(use_cases: UseCases, parts: Parts) -> tuple[object, ...]:
             use_cases.read_model_card,
         ),
         ExperimentRoutes(use_cases.manage_experiments),
+        LogRoutes(use_cases.read_log),
         FileRoutes(data_prep, use_cases.find_file),
         DatasetRoutes(use_cases.create_dataset, use_cases.manage_datasets, data_prep),
     )

@@ -144,6 +144,15 @@ class Settings(WorkerSettings):
     usage_spill_bytes: int = Field(default=64 * 1024**2, ge=0)
     """So many bytes may wait there; what comes on top is dropped and counted."""
 
+    log_days: float = Field(default=30.0, gt=0)
+    """Days for which logged requests are kept."""
+
+    log_seconds: float = Field(default=5.0, gt=0)
+    """Logged requests of so long are stored together; whoever is killed loses them."""
+
+    log_bytes: int = Field(default=64 * 1024**2, gt=0)
+    """Characters of logged requests that may wait in memory; more are dropped and counted."""
+
     audit_queue: int = Field(default=10_000, gt=0)
     """Audit records that may wait for the bus; what comes on top is dropped and counted."""
 
@@ -176,8 +185,8 @@ class Settings(WorkerSettings):
     somebody else with whom the Prometheus is shared."""
 
     webhook_key: SecretStr | None = None
-    """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there
-    are no webhooks."""
+    """Seals the signing secrets of webhooks, and the keys of logged requests: random text of 32
+    characters or more. Without it there are no webhooks, and nothing is logged."""
 
     webhook_allow_private: bool = False
     """Lets webhooks go to http and to addresses that are not public: for machines of one's own."""

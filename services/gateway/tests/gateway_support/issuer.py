@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 ISSUER = "https://issuer.test"
 AUDIENCE = "modelmill"
 ALL_SCOPES = (
-    "chat models:read models:write files datasets jobs webhooks moderation keys usage budgets"
+    "chat models:read models:write files datasets jobs webhooks moderation keys usage logs budgets"
 )
 
 

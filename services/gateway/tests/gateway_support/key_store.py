@@ -80,7 +80,7 @@ async def managed_keys() -> AsyncIterator[tuple[ManageKeys, KeyBook]]:
     book = KeyBook(_Records(), clock=lambda: NOW)  # type: ignore[arg-type]
     following = asyncio.create_task(book.run())
     try:
-        yield ManageKeys(book, _Limits(), lambda: NOW), book
+        yield ManageKeys(book, _Limits(), lambda: NOW, can_log=True), book
     finally:
         following.cancel()
 

@@ -19,6 +19,7 @@ from opentelemetry import trace
 from modelmill_gateway.answers.admission_queue import CHARS_A_TOKEN, AdmissionQueue
 from modelmill_gateway.domain.chat import ChatCall, CountedPrompt
 from modelmill_gateway.domain.errors import BadRequestError
+from modelmill_gateway.domain.exchanges import Exchange, texts_of
 from modelmill_gateway.domain.ledger.account import Account
 from modelmill_gateway.domain.ledger.budget import need, prompt_bound
 from modelmill_gateway.domain.models import Assignment, sticky_key
@@ -29,7 +30,7 @@ from modelmill_gateway.guarding.guarded_json import strings_together
 from modelmill_gateway.guarding.judge_inputs import AskJudges, JudgeInputs
 from modelmill_gateway.guarding.policy_book import PolicyBook
 from modelmill_gateway.metrics import BLOCKED, FIRST_TEXT_SECONDS
-from modelmill_gateway.ports import Engines, UsageRecords
+from modelmill_gateway.ports import Engines, ExchangeLog, UsageRecords
 from modelmill_gateway.routing.find_model import FindModel
 from modelmill_gateway.routing.routed_engines import RoutedEngines
 from modelmill_gateway.spending.quotas import PriceOfModel, Quotas
@@ -69,6 +70,7 @@ class AnswerChat:
     price_of: PriceOfModel
     request_seconds: float
     most_tokens: int
+    log: ExchangeLog | None = None
 
     def __call__(
         self, call: ChatCall, request: RequestContext
@@ -146,10 +148,13 @@ class AnswerChat:
                 answers = FilteredAnswers(
                     policy, pieces, started, call, judged_input, ask, run, meter
                 )
+                if self.log is not None and (asked.is_logged or request.caller.is_logged):
+                    answers.transcript = []
                 try:
                     await answers.begin()
                     yield answers
                 finally:
+                    self._log(answers, call, request)
                     self._record(_usage(answers, request, started, asked.assignment), call)
                     await answers.close()
                     _record_outcome(span, answers, call.model)
@@ -161,6 +166,25 @@ class AnswerChat:
         price = self.price_of(usage.tenant, call.model)
         usage.micros = price.cost(usage.prompt_tokens, usage.completion_tokens)
         self.usage.record(usage)
+
+    def _log(self, answers: FilteredAnswers, call: ChatCall, request: RequestContext) -> None:
+        """Keep what was said, where the alias or the key is logged."""
+        if self.log is None or answers.transcript is None:
+            return
+        caller = request.caller
+        exchange = Exchange(
+            request_id=request.request_id,
+            tenant=caller.tenant,
+            user=call.user or caller.subject,
+            key_id=caller.key_id,
+            model=call.model,
+            version_id=answers.version_id,
+            variant=answers.variant,
+            finish_reason=answers.end.finish_reason,
+            at=time.time(),
+            texts=texts_of(call, answers.transcript, answers.ends),
+        )
+        self.log.record(exchange)
 
     async def _judged(
         self, call: ChatCall, tenant: str, deadline: Deadline

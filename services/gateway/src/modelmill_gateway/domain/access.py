@@ -22,6 +22,8 @@ KEYS = "keys"
 """Make API keys, show and revoke them."""
 USAGE = "usage"
 """Read what the tenant used."""
+LOGS = "logs"
+"""Read and delete what the tenant logged: the texts of its requests and answers."""
 BUDGETS = "budgets"
 """Say how much the tenant may use: for operators, not for those whom it limits."""
 
@@ -30,7 +32,7 @@ OPERATOR = "operator"
 
 SCOPES = (
     *(CHAT, MODELS_READ, MODELS_WRITE, FILES, DATASETS, JOBS, WEBHOOKS, MODERATION),
-    *(KEYS, USAGE, BUDGETS),
+    *(KEYS, USAGE, LOGS, BUDGETS),
 )
 """What a tenant's own tokens and keys may have."""
 
@@ -53,6 +55,8 @@ class Caller:
     limited: tuple[str, ...] = ()
     expires: float | None = None
     """Seconds since 1970."""
+    is_logged: bool = False
+    """Whether what is asked with the key is logged."""
 
     def require(self, scope: str) -> None:
         """Raise PermissionDeniedError unless the token grants `scope`."""

@@ -72,6 +72,8 @@ class Split:
     fallback: tuple[str, ...] = ()
     phase: Phase | None = None
     """Of the experiment that the variants are arms of."""
+    is_logged: bool = False
+    """Whether requests and answers are kept."""
 
     @property
     def version_ids(self) -> tuple[str, ...]:
@@ -113,6 +115,8 @@ class Split:
             said["shadow"] = vars(self.shadow)
         if self.phase:
             said["experiment"] = vars(self.phase)
+        if self.is_logged:
+            said["store"] = True
         return said
 
     def _salted(self, place: tuple[str, ...]) -> tuple[str, ...]:
@@ -134,6 +138,7 @@ def split_of(options: Mapping[str, Any]) -> Split | None:
             Shadow(str(shadow["version_id"]), float(shadow["share"])) if shadow else None,
             tuple(map(str, options.get("fallback", ()))),
             Phase(str(phase["experiment_id"]), int(phase["number"])) if phase else None,
+            options.get("store") is True,
         )
     except (KeyError, TypeError, ValueError):
         return None
@@ -190,3 +195,5 @@ class AskedModel:
     """Asked the same behind the answer."""
     assignment: Assignment | None = None
     """By the alias's experiment."""
+    is_logged: bool = False
+    """Whether the alias keeps requests and answers."""

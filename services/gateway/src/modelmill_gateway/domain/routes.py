@@ -16,6 +16,7 @@ from modelmill_gateway.domain.access import (
     FILES,
     JOBS,
     KEYS,
+    LOGS,
     MODELS_READ,
     MODELS_WRITE,
     MODERATION,
@@ -310,6 +311,11 @@ _TABLE: Mapping[tuple[str | None, str, ModelNames], tuple[_Row, ...]] = {
         ("GET", "", "get_budget", "Get the tenant's limits and use."),
         ("PUT", "", "put_budget", "Set the tenant's limits."),
     ),
+    (LOGS, "/v1/logs", EVERY_MODEL): (
+        ("GET", "", "list_logs", "List logged requests with their texts."),
+        ("DELETE", "", "delete_logs", "Delete the texts of a user's logged requests."),
+        ("GET", "/{request_id}", "get_log", "Get a logged request with its texts."),
+    ),
     (USAGE, "/v1/usage", NO_MODELS): (("GET", "", "get_usage", "Get the tenant's usage."),),
     (USAGE, "/v1/organization/usage/completions", NO_MODELS): (
         ("GET", "", "get_organization_usage", "Get the tenant's usage, at OpenAI's path."),
@@ -408,7 +414,7 @@ ANSWERING = frozenset(
 
 HANDING_OUT = frozenset(
     {
-        *("get_content", "export_tenant", "explain_row"),
+        *("get_content", "export_tenant", "explain_row", "list_logs", "get_log"),
         *("list_unshared_rows", "list_evaluation_rows"),
     }
 )

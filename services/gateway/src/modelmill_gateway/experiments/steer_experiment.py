@@ -140,7 +140,7 @@ def split_or_version(alias: AliasState) -> Split:
 def options_of(split: Split) -> dict[str, object]:
     """Options of the alias; none where it is a version and nothing more."""
     is_plain = len(split.variants) == 1 and not split.fallback and split.shadow is None
-    return {} if is_plain else split.options()
+    return {} if is_plain and not split.is_logged else split.options()
 
 
 def means(alias: AliasState, split: Split) -> bool:

@@ -200,6 +200,8 @@ class FilteredAnswers:
         """What they are charged to, where the caller has limits."""
         self.first_piece_seconds = 0.0
         self.first_text_seconds: float | None = None
+        self.transcript: list[Piece] | None = None
+        """What was shown, where somebody wants to keep it: set a list before they are read."""
         self._answers = _answers(policy, call, ask, run)
         self._are_verdicts_wanted = call.moderation is not None
         self._unended = CANCELLED
@@ -289,6 +291,8 @@ class FilteredAnswers:
                 if shown.text and self.first_text_seconds is None:
                     self.first_text_seconds = time.perf_counter() - self._started
                 if any((shown.text, shown.logprobs, shown.calls, shown.end)):
+                    if self.transcript is not None:
+                        self.transcript.append(shown)
                     yield shown
                 if shown.end is not None and all(answer.end for answer in self._answers):
                     return

@@ -82,6 +82,7 @@ class KeyBook(KeyedStore[KeyState]):
             expires=authority.expires,
             makers=tuple(each.key_id for each in line[1:]),
             limited=tuple(each.key_id for each in line if each.limited),
+            is_logged=any(each.store for each in line),
         )
 
     def counts(self, key_id: str) -> bool:
@@ -169,6 +170,7 @@ def _caller(state: KeyState) -> Caller:
         models=authority.models,
         expires=authority.expires,
         limited=(state.key_id,) if state.limited else (),
+        is_logged=state.store,
     )
 
 

@@ -28,6 +28,7 @@ from modelmill_gateway.domain.access import (
     new_key,
     sha256_of,
 )
+from modelmill_gateway.domain.exchanges import NO_SEAL
 from modelmill_gateway.domain.ledger.budget import Limits
 from modelmill_gateway.identity.key_book import (
     KeyAuthority,
@@ -52,6 +53,7 @@ class KeyRequest:
     expires: int | None = None
     """Seconds since 1970; None is never."""
     limits: Limits = field(default_factory=Limits)
+    store: bool = False
     given: frozenset[str] = frozenset()
 
 
@@ -62,7 +64,10 @@ class ManageKeys:
     tenant has no such key and StaleWriteError when somebody else changes it at the same time.
     """
 
-    def __init__(self, keys: KeyBook, budgets: KeyBudgets, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, keys: KeyBook, budgets: KeyBudgets, clock: Callable[[], float], *, can_log: bool
+    ) -> None:
+        self._can_log = can_log
         self._keys = keys
         self._budgets = budgets
         self._clock = clock
@@ -102,7 +107,9 @@ class ManageKeys:
             created_by=caller.subject,
             maker_key_id=caller.key_id,
             scopes=USUAL_SCOPES if requested.scopes is None else dict.fromkeys(requested.scopes),
+            store=requested.store,
         )
+        self._require_seal(requested)
         own = self._authority.of(caller)
         bounded = own.models is not None and "models" not in requested.given
         state.models.extend(sorted(own.models or ()) if bounded else requested.models)
@@ -137,6 +144,9 @@ class ManageKeys:
             state.models[:] = requested.models
         if "expires" in requested.given:
             self._expire(state, requested.expires)
+        if "store" in requested.given:
+            self._require_seal(requested)
+            state.store = requested.store
         limits = requested.limits if "limits" in requested.given else None
         self._authority.require_grant(self._wanted(state, requested.given), limits, caller)
         if limits is not None:
@@ -194,6 +204,10 @@ class ManageKeys:
             # It takes the place of the record before, if it is no longer than that.
             state.ClearField("name")
             await self._write(state, stored.sequence, Caller(caller.tenant, "", frozenset()))
+
+    def _require_seal(self, requested: KeyRequest) -> None:
+        if requested.store and not self._can_log:
+            raise PreconditionError(NO_SEAL)
 
     def _require_room(self, tenant: str) -> None:
         known = self._keys.list(tenant)

@@ -192,6 +192,7 @@ class FindModel:
                 fallbacks=split.fallback,
                 shadow=split.shadow,
                 assignment=split.assignment(variant, *place),
+                is_logged=split.is_logged,
             )
         version = self._candidates(tenant, name)[0]
         served = self._decides.served_form(version)

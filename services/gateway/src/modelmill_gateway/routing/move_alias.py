@@ -14,6 +14,7 @@ from modelmill_service_kit.errors import InvalidInputError, NotFoundError, Preco
 from modelmill_service_kit.nearest import did_you_mean, no_such
 
 from modelmill_gateway.domain.access import Caller
+from modelmill_gateway.domain.exchanges import NO_SEAL
 from modelmill_gateway.domain.models import Split
 from modelmill_gateway.domain.request_context import Deadline
 from modelmill_gateway.ports import Engines, Trainer
@@ -24,8 +25,15 @@ class MoveAlias:
     """Alias moves, each a compare-and-set; running streams finish on their own version."""
 
     def __init__(
-        self, find_model: FindModel, engines: Engines, aliases: AliasBook, load_seconds: float
+        self,
+        find_model: FindModel,
+        engines: Engines,
+        aliases: AliasBook,
+        load_seconds: float,
+        *,
+        can_log: bool,
     ) -> None:
+        self._can_log = can_log
         self._find_model = find_model
         self._engines = engines
         self._aliases = aliases
@@ -56,10 +64,13 @@ class MoveAlias:
         Raises:
             InvalidInputError: versions that do not exist or may not be named, all of them.
             NotFoundError, PreconditionError: one cannot be loaded; the alias stays as it was.
+            PreconditionError: it shall log, and the operator gave no key to seal that with.
             StaleWriteError: somebody moved the alias since this began.
             DeadlineError: they took too long together; the alias stays as it was.
             UnavailableError: inference or the bus does not answer.
         """
+        if split.is_logged and not self._can_log:
+            raise PreconditionError(NO_SEAL)
         seen = self._aliases.sequence(caller.tenant, name)
         meant = await self.prepare(split, caller.tenant)
         first = meant.variants[0].version_id

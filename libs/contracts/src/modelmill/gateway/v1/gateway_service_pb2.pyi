@@ -718,10 +718,13 @@ class MoveAliasRequest(_message.Message):
     VARIANTS_FIELD_NUMBER: _builtins.int
     SHADOW_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
+    STORE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name."""
     model: _builtins.str
     """Version id, or a name that means one; empty with variants."""
+    store: _builtins.bool
+    """Whether requests and answers are logged."""
     @_builtins.property
     def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasVariant]:
         """In place of the model: several, among which callers are divided, each staying with its own; at most 8."""
@@ -742,10 +745,11 @@ class MoveAliasRequest(_message.Message):
         variants: _abc.Iterable[Global___AliasVariant] | None = ...,
         shadow: Global___AliasShadow | None = ...,
         fallback: _abc.Iterable[_builtins.str] | None = ...,
+        store: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["shadow", b"shadow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback", b"fallback", "model", b"model", "name", b"name", "shadow", b"shadow", "variants", b"variants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback", b"fallback", "model", b"model", "name", b"name", "shadow", b"shadow", "store", b"store", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -460,7 +460,8 @@ class AliasState(_message.Message):
         """For kinds of alias that need more than a version. A cascade has kind "cascade", small (the version that is asked
         first; version_id names the large one) and threshold (the confidence from which the small one's answer stands).
         One that is shared out by the gateway has kind "split", variants (a list of name, version_id and weight; version_id
-        is the first one's), fallback (version ids) and, if there is one, shadow (version_id and share).
+        is the first one's), fallback (version ids) and, if there is one, shadow (version_id and share). Its store is true
+        where requests and answers are logged; experiment says whose arms the variants are.
         """
 
     def __init__(

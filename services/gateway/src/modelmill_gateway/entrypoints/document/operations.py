@@ -29,6 +29,7 @@ from modelmill_gateway.entrypoints.schemas import (
     job_metrics,
     jobs,
     keys,
+    logs,
     messages,
     models,
     moderations,
@@ -128,6 +129,11 @@ OPERATIONS = {
     "revert_policy": Operation(
         policies.PolicyReverted, policies.RevertBody, refusals=(404, *STEER)
     ),
+    "list_logs": Operation(
+        Page[logs.LoggedRequestRecord], refusals=(409, 503), query=queries.LogQuery
+    ),
+    "delete_logs": Operation(logs.DeletedLogs, refusals=(409, 503), query=queries.LogUserQuery),
+    "get_log": Operation(logs.LoggedRequestRecord, refusals=(409, 503)),
     "list_models": Operation(models.ModelList),
     "get_model": Operation(models.AnyModel),
     "compare_forms": Operation(form_candidates.FormComparisonReport),

@@ -92,7 +92,7 @@ def _split(request: pb.MoveAliasRequest) -> Split | None:
         InvalidInputError: it cannot be, and why.
     """
     shadow = request.shadow
-    if not request.variants and not request.HasField("shadow") and not request.fallback:
+    if not (request.variants or request.HasField("shadow") or request.fallback or request.store):
         return None
     fields = {
         "version_id": request.model or None,
@@ -105,6 +105,7 @@ def _split(request: pb.MoveAliasRequest) -> Split | None:
         if request.HasField("shadow")
         else None,
         "fallback": [*request.fallback],
+        "store": request.store,
     }
     return parse_fields(fields, AliasBody).split
 

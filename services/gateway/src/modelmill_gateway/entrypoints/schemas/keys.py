@@ -106,6 +106,9 @@ class ChangedKeyBody(StrictBody):
         description="Limits; in an update they replace all earlier ones.",
         examples=[{"requests_per_minute": 60}],
     )
+    store: bool = Field(
+        False, description="Whether requests and answers are logged; `/v1/logs` shows them."
+    )
 
     def requested(self, *, scopes: list[str] | None = None) -> KeyRequest:
         """What is wanted.
@@ -129,6 +132,7 @@ class ChangedKeyBody(StrictBody):
             models=list(dict.fromkeys(self.models or ())),
             expires=expires,
             limits=self.limits.limits() if self.limits is not None else Limits(),
+            store=self.store,
             given=frozenset(said),
         )
 
@@ -228,6 +232,8 @@ class ApiKey(ResponseModel):
     scopes: list[str] = Field(examples=[SCOPE_NAMES])
     models: list[str] = Field(examples=[MODEL_NAMES])
     limits: KeyLimits
+    store: bool
+    """Whether what is asked with it, and with keys that it makes, is logged."""
     expires_at: UnixSeconds | None
     created_at: UnixSeconds
     created_by: User

@@ -60,6 +60,9 @@ class AliasBody(StrictBody):
         max_length=MAX_FALLBACKS,
         description="Versions to try in order when the chosen one cannot begin.",
     )
+    store: bool = Field(
+        False, description="Whether requests and answers are logged; `/v1/logs` shows them."
+    )
 
     @model_validator(mode="after")
     def _means_something(self) -> "AliasBody":
@@ -75,7 +78,7 @@ class AliasBody(StrictBody):
     @property
     def split(self) -> Split | None:
         """What was asked for beyond a plain version."""
-        if self.variants is None and self.shadow is None and not self.fallback:
+        if not (self.variants or self.shadow or self.fallback or self.store):
             return None
         given = self.variants or [
             VariantBody(name=ONLY, version_id=self.version_id or "", weight=1.0)
@@ -84,6 +87,7 @@ class AliasBody(StrictBody):
             tuple(Variant(it.name, it.version_id, it.weight) for it in given),
             Shadow(self.shadow.version_id, self.shadow.share) if self.shadow else None,
             tuple(self.fallback),
+            is_logged=self.store,
         )
 
 
@@ -239,6 +243,8 @@ class Alias(ResponseModel):
     variants: list[AliasVariant] | None = None
     shadow: AliasShadow | None = None
     fallback: list[str] | None = None
+    store: bool | None = Field(None, examples=[True])
+    """Whether requests and answers are logged; absent where they are not."""
 
     @classmethod
     def of_alias(cls, alias: AliasState) -> Self:
@@ -251,4 +257,5 @@ class Alias(ResponseModel):
             variants=[AliasVariant.of(variant) for variant in split.variants],
             shadow=AliasShadow.of(split.shadow) if split.shadow else None,
             fallback=list(split.fallback),
+            store=split.is_logged or None,
         )

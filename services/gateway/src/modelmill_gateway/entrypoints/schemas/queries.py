@@ -92,6 +92,20 @@ class PageQuery(Query):
         return PageRequest(self.after, self.limit)
 
 
+class LogQuery(PageQuery):
+    """Logged requests."""
+
+    model: str = Field("", description="Model or alias that was asked for.")
+    version_id: str = Field("", description="Version that answered.")
+    user: str = Field("", description="Whose requests: `user` of a request, else its caller.")
+
+
+class LogUserQuery(Query):
+    """A user whose texts are deleted."""
+
+    user: str = Field(min_length=1, description="Whose requests: `user` of one, else its caller.")
+
+
 class FileQuery(PageQuery):
     """A list of files."""
 
