@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from cli_support.command_tree import LEAVES
-from cli_support.real_gateway import asks, furnished_house
+from cli_support.real_gateway import asks, furnished_house, logged_request
 from gateway_support.estate import Estate
 from gateway_support.house import House
 from modelmill_cli.app import run_app
@@ -53,6 +53,7 @@ LISTS = {
     "mill models list": "",
     "mill batch list": "",
     "mill experiments list": "",
+    "mill requests list": "",
     "mill webhooks list": "",
     "mill webhooks deliveries": "{webhooks}",
     "mill keys list": "",
@@ -110,6 +111,9 @@ DOCUMENTS = {
     "mill experiments show": "{experiments}",
     "mill experiments stop": "{new_experiment}",
     "mill experiments replay": "{experiments}",
+    "mill requests show": "{logged_request}",
+    "mill requests export": "exported.jsonl",
+    "mill requests delete-user": "ann --yes",
     "mill webhooks create": "http://127.0.0.1:9/hook",
     "mill webhooks show": "{webhooks}",
     "mill webhooks update": "{webhooks} --disable",
@@ -147,6 +151,7 @@ EMPTY = {
     "mill jobs checkpoints",
     "mill webhooks deliveries",
     "mill moderation versions",
+    "mill requests list",
 }
 """Lists in which the tenant has nothing."""
 
@@ -175,6 +180,7 @@ NEW: dict[str, Callable[[Modelmill, dict[str, str]], str]] = {
     "new_experiment": lambda client, _: client.experiments.create(
         alias=_compared(client), candidates=["mv-own"], primary="completion"
     )["id"],
+    "logged_request": lambda client, _: logged_request(client, "hello"),
     "new_webhook": lambda client, _: client.webhooks.create(url="http://127.0.0.1:9/x")["id"],
     "new_key": lambda client, _: client.keys.create(name="away")["id"],
 }

@@ -35,6 +35,7 @@ REFUSED = {
     "tenants.create": "there is a tenant 'acme-labs' already",
     "alerts.list": "is told of no Prometheus",
     "models.delete": "no model 'mv-own'",
+    "logs.retrieve": "no logged request 'nobody'",
     "experiments.create": "the alias private has the experiment",
 }
 """What the faked peers of the gateway refuse, or have not made; the call came to them."""

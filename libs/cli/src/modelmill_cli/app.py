@@ -36,6 +36,7 @@ from modelmill_cli.commands import (
     models,
     moderation,
     recipes,
+    requests,
     state,
     status,
     store,
@@ -57,10 +58,10 @@ WORK_FAILED = 1
 CANNOT = 2
 """It could not be begun; the message says what to do."""
 INTERRUPTED = 130
-COMMANDS_OF = {"datasets": "data", "batches": "batch", "aliases": "models"}
+COMMANDS_OF = {"datasets": "data", "batches": "batch", "aliases": "models", "logs": "requests"}
 """Where a command has another name than its route."""
 LISTED_BY = re.compile(
-    r"GET /v1/(models|aliases|experiments|tenants|datasets|files|jobs|keys|webhooks|batches)"
+    r"GET /v1/(models|aliases|experiments|logs|tenants|datasets|files|jobs|keys|webhooks|batches)"
     r"(?:\?kind=\w+)? lists"
 )
 
@@ -104,6 +105,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(moderation.app, name="moderation")
 app.add_typer(recipes.app, name="recipe")
+app.add_typer(requests.app, name="requests")
 app.add_typer(store.app, name="store")
 app.add_typer(state.app, name="state")
 app.add_typer(tenants.app, name="tenants")

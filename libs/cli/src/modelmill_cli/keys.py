@@ -33,6 +33,7 @@ ALL_SCOPES = (
     "moderation",
     "keys",
     "usage",
+    "logs",
     "budgets",
 )
 """Of a tenant's own people."""

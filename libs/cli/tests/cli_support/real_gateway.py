@@ -14,6 +14,8 @@ sys.path.append(str(Path(__file__).parents[4] / "services" / "gateway" / "tests"
 
 from gateway_support.estate import OWNER, Estate, furnished
 from gateway_support.house import House, run_house
+from modelmill_client import Modelmill
+from modelmill_testkit.waiting import eventually
 
 START_SECONDS = 60.0
 
@@ -29,7 +31,7 @@ def furnished_house(folder: Path) -> Iterator[tuple[House, Estate]]:
     stopping = asyncio.Event()
 
     async def serve() -> None:
-        async with run_house(folder, webhook_allow_private=True) as house:
+        async with run_house(folder, webhook_allow_private=True, log_seconds=0.05) as house:
             ready.put((house, await furnished(house, house.http(tenant=OWNER))))
             await stopping.wait()
 
@@ -57,3 +59,17 @@ def asks(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELMILL_URL", house.url)
     monkeypatch.setenv("MODELMILL_TOKEN", house.issuer.token(tenant=OWNER))
     monkeypatch.setenv("COLUMNS", "160")
+
+
+def logged_request(client: Modelmill, text: str, *, user: str = "ann") -> str:
+    """The id of a request that the alias `kept` has logged."""
+    client.aliases.set("kept", version_id="mv-own", store=True)
+    asked = {"model": "kept", "messages": [{"role": "user", "content": text}], "user": user}
+    client.request("POST", "/v1/chat/completions", json=asked)
+
+    def found() -> str | None:
+        logged = next(iter(client.logs.list(user=user)), None)
+        is_it = logged is not None and logged["messages"] == asked["messages"]
+        return logged["id"] if logged is not None and is_it else None
+
+    return asyncio.run(eventually(found))

@@ -374,6 +374,17 @@ class Deleted(TypedDict):
     deleted: Literal[True]
 
 
+class DeletedLogs(TypedDict):
+    """
+    Confirmation that the texts of a user's requests are deleted.
+    """
+
+    user: str
+    object: Literal["logged_requests"]
+    deleted: Literal[True]
+    requests: int
+
+
 class DeletedModel(TypedDict):
     """
     Confirmation of a deletion: a retired version with its builds, or an alias.
@@ -1095,6 +1106,33 @@ class Loading(TypedDict):
 
     elapsed_seconds: float
     remaining_seconds: float | None
+
+
+class LoggedRequestRecord(TypedDict):
+    """
+    Logged request; its texts are as the policy let them pass.
+    """
+
+    id: str
+    object: Literal["logged_request"]
+    created_at: int
+    model: str
+    version_id: str
+    variant: str | None
+    key_id: str | None
+    finish_reason: str
+    deleted: bool
+    messages: list[dict[str, Any]] | None
+    answers: list[dict[str, Any]] | None
+    tools: list[dict[str, Any]] | None
+
+
+class LoggedRequestRecordPage(TypedDict):
+    object: Literal["list"]
+    data: list[LoggedRequestRecord]
+    has_more: bool
+    first_id: str | None
+    last_id: str | None
 
 
 class MappingBody(TypedDict):
@@ -1863,6 +1901,7 @@ class ShownApiKey(TypedDict):
     scopes: list[str]
     models: list[str]
     limits: KeyLimits
+    store: bool
     expires_at: int | None
     created_at: int
     created_by: str
@@ -2362,6 +2401,7 @@ class Alias(TypedDict):
     variants: NotRequired[list[AliasVariant] | None]
     shadow: NotRequired[AliasShadow | None]
     fallback: NotRequired[list[str] | None]
+    store: NotRequired[bool | None]
 
 
 class AliasBody(TypedDict):
@@ -2378,6 +2418,10 @@ class AliasBody(TypedDict):
     fallback: NotRequired[list[str]]
     """
     Versions to try in order when the chosen one cannot begin.
+    """
+    store: NotRequired[bool]
+    """
+    Whether requests and answers are logged; `/v1/logs` shows them.
     """
 
 
@@ -2407,6 +2451,7 @@ class ApiKey(TypedDict):
     scopes: list[str]
     models: list[str]
     limits: KeyLimits
+    store: bool
     expires_at: int | None
     created_at: int
     created_by: str
@@ -2487,6 +2532,10 @@ class ChangedKeyBody(TypedDict):
     limits: NotRequired[LimitsBody | None]
     """
     Limits; in an update they replace all earlier ones.
+    """
+    store: NotRequired[bool]
+    """
+    Whether requests and answers are logged; `/v1/logs` shows them.
     """
 
 
@@ -2866,6 +2915,7 @@ class IssuedApiKey(TypedDict):
     scopes: list[str]
     models: list[str]
     limits: KeyLimits
+    store: bool
     expires_at: int | None
     created_at: int
     created_by: str
@@ -2941,6 +2991,10 @@ class KeyBody(TypedDict):
     """
     Limits; in an update they replace all earlier ones.
     """
+    store: NotRequired[bool]
+    """
+    Whether requests and answers are logged; `/v1/logs` shows them.
+    """
     scopes: NotRequired[
         list[
             Literal[
@@ -2954,6 +3008,7 @@ class KeyBody(TypedDict):
                 "moderation",
                 "keys",
                 "usage",
+                "logs",
                 "budgets",
             ]
         ]

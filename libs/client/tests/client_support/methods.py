@@ -10,7 +10,7 @@ from modelmill_client import Modelmill
 from modelmill_gateway.domain.routes import match
 
 NO_CALLS = ("url", "close", "openai", "with_options", "request")
-FILLED = {"content": b"{}\n"}
+FILLED = {"user": "ann", "content": b"{}\n"}
 """What parameters are given that name nothing of the gateway's."""
 ANSWER = {"status": "succeeded", "data": [], "next_page": None}
 

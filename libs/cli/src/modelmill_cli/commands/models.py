@@ -55,6 +55,9 @@ Shadow = Annotated[
         help="Shadow version, whose answers are discarded: VERSION, or VERSION=0.1 for a share."
     ),
 ]
+Store = Annotated[
+    bool, typer.Option("--store", help="Log requests and answers; `mill requests` shows them.")
+]
 Fallback = Annotated[
     list[str] | None,
     typer.Option(help="Fallback version, asked when the others cannot begin; repeatable."),
@@ -241,16 +244,20 @@ def alias(
     versions: Versions,
     shadow: Shadow = None,
     fallback: Fallback = None,
+    store: Store = False,
     as_json: AsJson = False,
 ) -> None:
     """Set an alias to one version or several; all are loaded before the alias moves."""
     with connect(context.obj) as client:
         full_id = partial(MODEL.full_id, client)
         body = wanted_alias(versions, shadow, fallback or [], full_id)
+        if store:
+            body["store"] = True
         moved = client.aliases.set(name, **body)
     said = [" ".join(versions)]
     said += [f"shadow {shadow}"] if shadow else []
     said += [f"fallback {' '.join(fallback)}"] if fallback else []
+    said += ["requests are logged"] if store else []
     print_done(moved, f"{name} -> {', '.join(said)}", as_json=as_json)
 
 

@@ -16,6 +16,7 @@ from modelmill_client._async.jobs import (
     AsyncJobs,
     AsyncOptimizations,
 )
+from modelmill_client._async.logs import AsyncLogs
 from modelmill_client._async.models import AsyncAliases, AsyncModels
 from modelmill_client._async.tenant import (
     AsyncAudit,
@@ -94,6 +95,7 @@ class AsyncModelmill:
         self.models = AsyncModels(transport)
         self.aliases = AsyncAliases(transport)
         self.experiments = AsyncExperiments(transport)
+        self.logs = AsyncLogs(transport)
         self.policies = AsyncPolicies(transport)
         self.moderations = AsyncModerations(transport)
         self.feedback = AsyncFeedback(transport)

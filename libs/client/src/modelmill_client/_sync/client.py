@@ -17,6 +17,7 @@ from modelmill_client._sync.jobs import (
     Jobs,
     Optimizations,
 )
+from modelmill_client._sync.logs import Logs
 from modelmill_client._sync.models import Aliases, Models
 from modelmill_client._sync.tenant import (
     Audit,
@@ -95,6 +96,7 @@ class Modelmill:
         self.models = Models(transport)
         self.aliases = Aliases(transport)
         self.experiments = Experiments(transport)
+        self.logs = Logs(transport)
         self.policies = Policies(transport)
         self.moderations = Moderations(transport)
         self.feedback = Feedback(transport)
