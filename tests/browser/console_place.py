@@ -25,6 +25,8 @@ PLACES = (
     "/models/mv-build",
     "/aliases",
     "/aliases/default",
+    "/experiments",
+    "/logs",
     "/playground",
     "/playground/compare",
     "/keys",

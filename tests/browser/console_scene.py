@@ -13,6 +13,7 @@ from playwright.sync_api import expect
 from tests.browser.console_charts import chart
 from tests.browser.console_datasets import datasets_that_differ
 from tests.browser.console_evaluations import evaluate, evaluated_rows
+from tests.browser.console_experiments import begin_experiment
 from tests.browser.console_forms import say_forms
 from tests.browser.console_place import OPERATOR, ask, record_usage
 from tests.browser.console_router import SIGN_IN
@@ -72,8 +73,9 @@ def looks_of(gateway: LiveGateway, endpoint: str) -> dict[str, ConsoleLook]:
     """
     _say_models(gateway)
     work, serve = _work(gateway), _serve(say_forms(gateway))
-    govern = _govern(gateway, endpoint)
-    return {SIGN_IN: ConsoleLook(""), "home": ConsoleLook("/"), **work, **serve, **govern}
+    learn, govern = _learn(gateway), _govern(gateway, endpoint)
+    home = {SIGN_IN: ConsoleLook(""), "home": ConsoleLook("/")}
+    return {**home, **work, **serve, **learn, **govern}
 
 
 def _say_models(gateway: LiveGateway) -> None:
@@ -140,6 +142,23 @@ def _serve(formed: str) -> dict[str, ConsoleLook]:
         "playground-compare": ConsoleLook(TWO_MODELS, act=_ask_two),
         "policies": ConsoleLook("/policies", act=_judge),
         "policies-one": ConsoleLook("/policies/1"),
+    }
+
+
+def _learn(gateway: LiveGateway) -> dict[str, ConsoleLook]:
+    """Experiments, and what an alias logs."""
+    token = gateway.token()
+    experiment = begin_experiment(gateway, "mv-parcels-open", "mv-parcels-gguf")
+    ask(gateway, token, "PUT", "/v1/aliases/parcels", version_id="mv-parcels-open", store=True)
+    for language, text in QUESTIONS.items():
+        gateway.house.inference.pieces = list(ANSWERS[language])
+        messages = [{"role": "user", "content": text}]
+        body = {"model": "parcels", "messages": messages, "user": "customer 4711"}
+        ask(gateway, token, "POST", "/v1/chat/completions", **body)
+    return {
+        "experiments": ConsoleLook("/experiments"),
+        "experiments-one": ConsoleLook(f"/experiments/{experiment}", act=_see_evidence),
+        "logs": ConsoleLook("/logs", act=_see_logged),
     }
 
 
@@ -220,6 +239,14 @@ def _add_a_slice(visitor: ConsoleVisitor) -> None:
     visitor.button("order.add", title=title).click()
     for key, text in (("order.field.by", "length"), ("order.field.edges", "100, 500")):
         visitor.page.get_by_role("textbox", name=visitor.say(key), exact=True).fill(text)
+
+
+def _see_evidence(visitor: ConsoleVisitor) -> None:
+    expect(visitor.region("experiment.evidence").get_by_text("block_rate")).to_be_visible()
+
+
+def _see_logged(visitor: ConsoleVisitor) -> None:
+    expect(visitor.page.get_by_role("article")).to_have_count(len(QUESTIONS), timeout=LONG_MS)
 
 
 def _see_a_delivery(visitor: ConsoleVisitor) -> None:

@@ -73,7 +73,7 @@ def furnished(folder: Path) -> Iterator[tuple[LiveGateway, dict[str, ConsoleLook
         serving = Thread(target=server.serve_forever, args=(0.01,))
         serving.start()
         url = f"http://127.0.0.1:{server.server_port}"
-        place = {"prometheus_url": url, "webhook_allow_private": True}
+        place = {"prometheus_url": url, "webhook_allow_private": True, "log_seconds": 0.05}
         try:
             with live_gateway(folder, console_folder=built_console(), **place) as gateway:
                 yield gateway, looks_of(gateway, f"{url}/hooks/modelmill")

@@ -24,36 +24,40 @@ export interface WrittenAlias {
   shadowId: string;
   shadowPercent: string;
   fallback: readonly string[];
+  /** Whether requests and answers are logged. */
+  isStored: boolean;
 }
 
-type AliasMeaning = Pick<Alias, "variants" | "shadow" | "fallback"> & { version_id?: string };
+type AliasMeaning = Pick<Alias, "variants" | "shadow" | "fallback" | "store"> & { version_id?: string };
 
 export const NO_TARGET: Target = { versionId: "", weight: "1", name: "" };
-export const NO_ALIAS: WrittenAlias = { targets: [NO_TARGET], shadowId: "", shadowPercent: "5", fallback: [] };
+export const NO_ALIAS: WrittenAlias = { targets: [NO_TARGET], shadowId: "", shadowPercent: "5", fallback: [], isStored: false };
 
 /** Whether the tenant can remove it. */
 export function isOwnAlias(alias: Alias): boolean {
   return alias.owned_by !== SHARED;
 }
 
-export function writtenAlias({ version_id, variants, shadow, fallback }: Alias): WrittenAlias {
+export function writtenAlias({ version_id, variants, shadow, fallback, store }: Alias): WrittenAlias {
   const several = variants?.map((each) => ({ versionId: each.version_id, weight: String(each.weight), name: each.name }));
   return {
     targets: several?.length ? several : [{ ...NO_TARGET, versionId: version_id }],
     shadowId: shadow?.version_id ?? "",
     shadowPercent: shadow ? String(rounded(shadow.share * 100)) : NO_ALIAS.shadowPercent,
     fallback: fallback ?? [],
+    isStored: store ?? false,
   };
 }
 
 /** The body that sets it: one version alone has no weight. */
-export function aliasBody({ targets, shadowId, shadowPercent, fallback }: WrittenAlias): AliasMeaning {
+export function aliasBody({ targets, shadowId, shadowPercent, fallback, isStored }: WrittenAlias): AliasMeaning {
   const [first] = targets;
   const variants = targets.map(({ versionId, weight, name }) => ({ name: name || versionId, version_id: versionId, weight: Number(weight) }));
   return {
     ...(targets.length === 1 ? { version_id: first?.versionId ?? "" } : { variants }),
     ...(shadowId ? { shadow: { version_id: shadowId, share: rounded(Number(shadowPercent) / 100) } } : {}),
     ...(fallback.length ? { fallback: [...fallback] } : {}),
+    ...(isStored ? { store: true } : {}),
   };
 }
 

@@ -31,7 +31,7 @@ export interface ShownApiKey extends ApiKey {
 
 export const SCOPES = [
   ...["chat", "models:read", "models:write", "files", "datasets", "jobs", "webhooks", "moderation"],
-  ...["keys", "usage", "budgets"],
+  ...["keys", "usage", "logs", "budgets"],
 ] as const;
 
 /** Days of usage that one request tells. */

@@ -112,6 +112,8 @@ export interface Alias {
   variants?: { name: string; version_id: string; weight: number }[] | null;
   shadow?: { version_id: string; share: number } | null;
   fallback?: string[] | null;
+  /** Whether requests and answers are logged. */
+  store?: boolean | null;
 }
 
 export interface Usage {

@@ -4,7 +4,7 @@ import { NO_ALIAS, NO_TARGET, aliasBody, aliasPath, setAlias, writtenAlias, type
 import { useLoaded } from "../api/loaded";
 import { isVersion, type Alias, type ModelList, type Version } from "../api/types";
 import { t } from "../i18n";
-import { FallbackFields, ShadowFields, TargetFields } from "../parts/alias_fields";
+import { FallbackFields, ShadowFields, StoreField, TargetFields } from "../parts/alias_fields";
 import { AliasFacts } from "../parts/alias_parts";
 import { Question } from "../parts/confirm";
 import { SameRequest } from "../parts/same_request";
@@ -43,6 +43,7 @@ function Fields({ name: given = "", aliases, began, done, versions }: AliasFormP
         <TargetFields written={written} versions={versions} change={change} />
         <ShadowFields written={written} versions={versions} change={change} />
         <FallbackFields written={written} versions={versions} change={change} />
+        <StoreField isStored={written.isStored} change={(isStored) => change({ isStored })} />
         {moving.error !== null && <Refusal error={moving.error} />}
         <div class="actions">
           <button type="submit" aria-busy={moving.isMoving} disabled={moving.isMoving}>

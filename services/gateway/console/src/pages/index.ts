@@ -10,11 +10,14 @@ import { ComparisonPage } from "./comparison";
 import { DatasetPage } from "./dataset";
 import { DatasetComparisonPage } from "./dataset_comparison";
 import { DatasetsPage } from "./datasets";
+import { ExperimentPage } from "./experiment";
+import { ExperimentsPage } from "./experiments";
 import { HomePage } from "./home";
 import { JobPage } from "./job";
 import { JobsPage } from "./jobs";
 import { KeyPage } from "./key";
 import { KeysPage } from "./keys";
+import { LogsPage } from "./logs";
 import { ModelPage } from "./model";
 import { ModelsPage } from "./models";
 import { NewDatasetPage } from "./new_dataset";
@@ -61,9 +64,11 @@ export const PAGES: readonly PageEntry[] = [
   },
   { name: "models", title: "nav.models", scopes: ["models:read"], List: ModelsPage, One: ModelPage },
   { name: "aliases", title: "alias.new", scopes: ["models:write"], isUnlisted: true, List: NewAliasPage, One: AliasPage },
+  { name: "experiments", title: "nav.experiments", scopes: ["models:read"], List: ExperimentsPage, One: ExperimentPage },
   { name: "playground", title: "nav.playground", scopes: ["chat"], List: PlaygroundPage, Compare: PlaygroundComparisonPage },
   { name: "keys", title: "nav.keys", scopes: ["keys"], List: KeysPage, One: KeyPage, New: NewKeyPage },
   { name: "usage", title: "nav.usage", scopes: ["usage"], List: UsagePage },
+  { name: "logs", title: "nav.logs", scopes: ["logs"], List: LogsPage },
   { name: "policies", title: "nav.policies", scopes: ["moderation", "chat"], List: PoliciesPage, One: PolicyPage },
   { name: "operations", title: "nav.operations", scopes: [OPERATOR], List: OperationsPage },
   { name: "tenants", title: "nav.tenants", scopes: [OPERATOR], List: TenantsPage, One: TenantPage },

@@ -111,6 +111,19 @@ export function ShadowFields({ written: { shadowId, shadowPercent }, versions, c
   );
 }
 
+export function StoreField({ isStored, change }: { isStored: boolean; change: (isStored: boolean) => void }) {
+  const id = useId();
+  return (
+    <div class="field">
+      <label>
+        <input type="checkbox" checked={isStored} aria-describedby={`${id}-help`} onChange={(event) => change(event.currentTarget.checked)} />{" "}
+        {t("alias.store")}
+      </label>
+      <small id={`${id}-help`}>{t("alias.store_help")}</small>
+    </div>
+  );
+}
+
 /** One more than there are, to be chosen; one that is emptied goes. */
 export function FallbackFields({ written: { fallback }, versions, change }: FieldsProps) {
   const places = [...fallback, ""].slice(0, MOST_FALLBACKS);

@@ -5,7 +5,7 @@ import { t } from "../i18n";
 import { Facts } from "./facts";
 import { VersionLink } from "./model_parts";
 
-type AliasMeaning = Pick<Alias, "version_id" | "variants" | "shadow" | "fallback"> & Partial<Pick<Alias, "moved_at" | "moved_by">>;
+type AliasMeaning = Pick<Alias, "version_id" | "variants" | "shadow" | "fallback" | "store"> & Partial<Pick<Alias, "moved_at" | "moved_by">>;
 
 /** The version that is meant, or several with their shares of the requests. */
 export function AliasTargets({ alias }: { alias: AliasMeaning }) {
@@ -50,6 +50,7 @@ export function AliasFacts({ alias }: { alias: AliasMeaning }) {
     [t("model.versions"), <AliasTargets alias={alias} />],
     [t("model.shadow"), alias.shadow && <AliasShadow alias={alias} />],
     [t("model.fallback"), alias.fallback?.length ? <AliasFallback alias={alias} /> : null],
+    [t("alias.store"), alias.store && t("alias.stored")],
     [t("model.moved"), alias.moved_at && `${when(alias.moved_at)} ${alias.moved_by ?? ""}`],
   ] as const;
   return <Facts facts={facts} />;
